@@ -1,0 +1,1 @@
+"""What ships with the repository: seeds, held-out sets, programs, proofs, rules."""

@@ -1,0 +1,1 @@
+"""Where traces come from: seed families, completion, tree search, programs, proofs."""

@@ -1,0 +1,1 @@
+"""What a trace is worth: success ratios, thinking factors."""

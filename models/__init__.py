@@ -1,0 +1,1 @@
+"""Who writes: policies, networks with heads, tokenizers, batched sampling."""

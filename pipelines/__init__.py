@@ -1,0 +1,1 @@
+"""What a data engineer runs: commands, configuration, the Dask graph, shards, reports."""

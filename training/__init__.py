@@ -1,0 +1,1 @@
+"""What a training job runs: reading shards, training, evaluation."""

@@ -1,0 +1,1 @@
+"""What is true: mathematics, code in a sandbox."""
