@@ -1,0 +1,171 @@
+"""From what somebody wrote to a Trace: parsed, cut into steps, and decided by a verifier."""
+
+from collections.abc import Iterable, Sequence
+
+from .. import __version__
+from ..models.policy import Sample
+from ..schemas import (
+    ActSpan,
+    Generator,
+    MarkupError,
+    Method,
+    Origin,
+    Outcome,
+    Provenance,
+    Seed,
+    Step,
+    Trace,
+    Verdict,
+    markup,
+    split_steps,
+)
+from ..verifiers.answers import extract_answer
+from ..verifiers.base import Verifier
+
+ANSWER = "Answer"
+NO_ANSWER = Verdict(
+    outcome=Outcome.WRONG, reason="no final answer", evidence="the trace gives no final answer"
+)
+
+
+def seed_trace(seed: Seed) -> Trace:
+    """The seed's own trace, undecided. Without a CoT its text is empty and it has no step."""
+    return Trace(
+        seed_id=seed.seed_id,
+        domain=seed.domain,
+        question=seed.question,
+        text=seed.text,
+        generator=seed.generator,
+        steps=tuple(Step(start=a, end=b, origin=seed.origin) for a, b in seed.steps),
+        acts=seed.acts,
+        reference=seed.answer,
+        source=seed.source,
+        provenance=Provenance(code_version=__version__),
+    )
+
+
+def open_prefix(text: str, acts: Sequence[ActSpan], steps: Sequence[tuple[int, int]], cut: int) -> str:
+    """What a policy goes on from after the first `cut` steps: open markup where there are acts, else text.
+
+    What separates the cut step from the next one is part of it; it is empty for text at cut 0.
+    """
+    end = steps[cut][0] if 0 < cut < len(steps) else steps[-1][1] if cut else 0
+    if not acts:
+        return text[:end]
+    return markup.render(text[:end], [a for a in acts if a.end <= end], closed=False)
+
+
+def assemble(
+    seed: Seed,
+    body: str,
+    *,
+    generator: Generator,
+    prefix_steps: int,
+    policy: str,
+    policy_hash: str,
+    temperature: float,
+    key: str,
+    sample: Sample | None = None,
+    parent_id: str | None = None,
+) -> Trace:
+    """An undecided trace from `body`: the whole CoT, prefix included, as markup or as text.
+
+    The first `prefix_steps` steps are the seed's, the rest the policy's. What went wrong on the way
+    (cut off, malformed markup, a fault of the server) is in `error`; the text is kept all the same.
+    """
+    error = None
+    if markup.looks_like_markup(body):
+        try:
+            text, acts = markup.parse(body)
+        except MarkupError as e:
+            text, acts, error = markup.strip_tags(body), (), f"malformed markup: {e}"
+    else:
+        text, acts = body, ()
+    if sample is not None and sample.finish == "length":
+        error = "cut off: max_tokens reached"
+    elif sample is not None and sample.finish == "error":
+        error = f"policy failed: {sample.error}"
+    text, acts = markup.trim(text, acts)
+    steps = tuple(
+        Step(start=a, end=b, origin=seed.origin if i < prefix_steps else Origin.POLICY)
+        for i, (a, b) in enumerate(split_steps(text, acts))
+    )
+    return Trace(
+        seed_id=seed.seed_id,
+        domain=seed.domain,
+        question=seed.question,
+        text=text,
+        generator=generator,
+        steps=steps,
+        acts=acts,
+        reference=seed.answer,
+        prefix_steps=prefix_steps,
+        tokens=sample.tokens if sample else 0,
+        error=error,
+        source=seed.source,
+        provenance=Provenance(
+            policy=policy,
+            policy_hash=policy_hash,
+            temperature=temperature,
+            rng_key=key,
+            parent_id=seed.seed_id if parent_id is None else parent_id,
+            code_version=__version__,
+        ),
+    )
+
+
+def claimed_answer(trace: Trace) -> str | None:
+    """The final answer that a trace gives: in its last Answer act, or, untagged, wherever it ends."""
+    if trace.error is not None:
+        return None
+    if not trace.acts:
+        return extract_answer(trace.text)
+    answers = [a for a in trace.acts if a.act == ANSWER]
+    if not answers:
+        return None
+    said = trace.text[answers[-1].start : answers[-1].end]
+    return extract_answer(said) or said
+
+
+def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
+    """Each trace with its answer, outcome and evidence, and its last step's method where decided.
+
+    A trace without a final answer is wrong; one whose policy failed is undecided; one without a text
+    or a reference stays as it is.
+    """
+    traces = list(traces)
+    answers = [claimed_answer(t) for t in traces]
+    asked = [i for i, (t, a) in enumerate(zip(traces, answers, strict=True)) if a is not None and t.reference]
+    verdicts: dict[int, Verdict] = dict(
+        zip(
+            asked,
+            verifier.verify_many([(answers[i] or "", traces[i].reference or "") for i in asked]),
+            strict=True,
+        )
+    )
+    decided = []
+    for i, (trace, answer) in enumerate(zip(traces, answers, strict=True)):
+        verdict = verdicts.get(i)
+        if verdict is None and trace.text and trace.reference and not _policy_failed(trace):
+            verdict = NO_ANSWER
+        decided.append(trace if verdict is None else _with_verdict(trace, answer, verdict, verifier.name))
+    return decided
+
+
+def _policy_failed(trace: Trace) -> bool:
+    return trace.error is not None and trace.error.startswith("policy failed")
+
+
+def _with_verdict(trace: Trace, answer: str | None, verdict: Verdict, verifier: str) -> Trace:
+    steps = trace.steps
+    if steps and verdict.outcome is not Outcome.UNDECIDED:
+        steps = (*steps[:-1], steps[-1].model_copy(update={"method": Method.INFERRED}))
+    return trace.model_copy(
+        update={
+            "answer": answer,
+            "outcome": verdict.outcome,
+            "evidence": verdict.evidence or verdict.reason,
+            "steps": steps,
+            "provenance": trace.provenance.model_copy(update={"verifier": verifier}),
+        }
+    )
