@@ -38,7 +38,7 @@ def seed_trace(seed: Seed) -> Trace:
         generator=seed.generator,
         steps=tuple(Step(start=a, end=b, origin=seed.origin) for a, b in seed.steps),
         acts=seed.acts,
-        reference=seed.answer,
+        reference=seed.answer or None,
         source=seed.source,
         provenance=Provenance(code_version=__version__),
     )
@@ -67,11 +67,13 @@ def assemble(
     key: str,
     sample: Sample | None = None,
     parent_id: str | None = None,
+    origins: Sequence[Origin] | None = None,
 ) -> Trace:
     """An undecided trace from `body`: the whole CoT, prefix included, as markup or as text.
 
-    The first `prefix_steps` steps are the seed's, the rest the policy's. What went wrong on the way
-    (cut off, malformed markup, a fault of the server) is in `error`; the text is kept all the same.
+    The first `prefix_steps` steps are the seed's, the rest the policy's; `origins` says otherwise where
+    another trace than the seed was continued. What went wrong on the way (cut off, malformed markup, a
+    fault of the server) is in `error`; the text is kept all the same.
     """
     error = None
     if markup.looks_like_markup(body):
@@ -86,8 +88,9 @@ def assemble(
     elif sample is not None and sample.finish == "error":
         error = f"policy failed: {sample.error}"
     text, acts = markup.trim(text, acts)
+    copied = [seed.origin] * prefix_steps if origins is None else origins
     steps = tuple(
-        Step(start=a, end=b, origin=seed.origin if i < prefix_steps else Origin.POLICY)
+        Step(start=a, end=b, origin=copied[i] if i < len(copied) else Origin.POLICY)
         for i, (a, b) in enumerate(split_steps(text, acts))
     )
     return Trace(
@@ -98,7 +101,7 @@ def assemble(
         generator=generator,
         steps=steps,
         acts=acts,
-        reference=seed.answer,
+        reference=seed.answer or None,
         prefix_steps=prefix_steps,
         tokens=sample.tokens if sample else 0,
         error=error,

@@ -36,18 +36,19 @@ class BadRow:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    """The rows of a file, each with its line (row, for Parquet) from 1; blank lines are passed over.
+    """The rows of a file, each with its line from 1 (Parquet, or one JSON list: its row).
+
+    Blank lines are passed over.
 
     Raises BadInput for a file that is missing, unreadable or holds no row at all.
     """
-    name = path.name.removesuffix(".gz").removesuffix(".zst")
     if not path.exists():
         raise BadInput("no such file", file=path)
     if path.is_dir():
         raise BadInput("is a folder, expected a file", file=path)
     empty = True
     try:
-        for row in _parquet(path) if name.endswith(".parquet") else _jsonl(path):
+        for row in {".parquet": _parquet, ".json": _json}.get(path.suffix, _jsonl)(path):
             empty = False
             yield row
     except (OSError, EOFError) as e:
@@ -73,7 +74,7 @@ def write_json(path: Path, value: object) -> None:
         file.write(b"\n")
 
 
-class atomic:  # noqa: N801 -- used as a function
+class atomic:
     """A binary file that appears under its name only when it is complete."""
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +82,7 @@ class atomic:  # noqa: N801 -- used as a function
 
     def __enter__(self) -> BinaryIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(self.part, "wb")  # noqa: SIM115 -- closed in __exit__
+        self.file = open(self.part, "wb")
         return self.file
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -111,6 +112,17 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
                 yield line, row
     except pa.ArrowInvalid as e:
         raise BadInput("not a Parquet file", file=path) from e
+
+
+def _json(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise BadInput(f"not JSON: {e}", file=path) from e
+    if not isinstance(rows, list):
+        raise BadInput("expected a list of rows", file=path)
+    for line, row in enumerate(rows, 1):
+        yield line, row if isinstance(row, dict) else BadRow(line, "expected a JSON object")
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
