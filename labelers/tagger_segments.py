@@ -1,0 +1,246 @@
+"""Text cut into the units that the tagger labels: sentences and clauses, lines of code, whole formulas.
+
+Rules, not a model: decimals, abbreviations, list marks, step numbers and factorials end no sentence;
+nothing is cut inside a code fence, a formula, inline code or brackets.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ..schemas import split_steps
+
+
+class Boundary(IntEnum):
+    """What stands between a unit and the one before it."""
+
+    STEP = 0
+    LINE = 1
+    SENTENCE = 2
+    CLAUSE = 3
+    BLOCK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """`text[start:end]` without white space at its ends; `step` counts from 0."""
+
+    start: int
+    end: int
+    boundary: Boundary
+    step: int
+
+
+_FENCE = r"^[ \t]*```[^\n]*\n.*?(?:^[ \t]*```[ \t]*$|\Z)"
+_DISPLAY = r"\$\$.*?\$\$|\\\[.*?\\\]|\\begin\{(?P<env>\w+\*?)\}.*?\\end\{(?P=env)\}"
+_INLINE = r"\\\(.*?\\\)|\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d)|`[^`\n]+`"
+_BLOCK = re.compile(f"{_FENCE}|{_DISPLAY}", re.DOTALL | re.MULTILINE)
+_KEEP = re.compile(f"{_FENCE}|{_DISPLAY}|{_INLINE}", re.DOTALL | re.MULTILINE)
+
+_CUT = re.compile(
+    r"(?P<line>[^\S\n]*\n\s*)"
+    r"|(?P<wide>[。！？]+[」』）”’]*\s*)"
+    r"|(?P<stop>\.+|…|[?!]+)[\"')\]”’*]*[^\S\n]+"
+    r"|;[^\S\n]+"
+    r"|[^\S\n]+[—–][^\S\n]+(?=wait|no|hmm|but|so)"
+    r"|[,.…]*[^\S\n]+(?=(?:but|oh|hmm|and),? wait\b)"
+    r"|,[^\S\n]+(?=(?:so|therefore|hence|thus|which (?:means|implies|gives|is wrong|matches|checks))\b(?! that\b| far\b))"
+)
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|vs|cf|mr|mrs|ms|dr|st|no|fig|eq|eqs|approx|resp|ca|sec|ch|thm|w\.r\.t|def|prop|viz|al)"
+    r"|^[ \t]*(?:[-*#>(]+[ \t]*)*(?:\**(?:step|case|part)[ \t]+)?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4}))$",
+    re.IGNORECASE,
+)
+_ABBREVIATION_UNLESS_CAPITAL = re.compile(r"\b(?:etc|min|sec|hrs?|ft|in|approx)$", re.IGNORECASE)
+_FACTORIAL = re.compile(r"[\w)\]}]!$")
+_LIST_MARK = re.compile(
+    r"(?:[-*•+#>|]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|step\s+\d|case\s+\w)", re.IGNORECASE
+)
+_CODE_LINE = re.compile(
+    r"[ \t]*(?:(?:async )?def \w+\(|class \w+.*:$|return\b.*[^.]$|return$|for \w[\w, ]* in .*:$|while .*:$|(?:el)?if .*:$"
+    r"|else:|try:|except\b.*:$|import \w|from \w+ import|print\(|with .*:$|@\w|#include|\}|.*[;{]$|(?:theorem|lemma) .*:"
+    r"|assert |pass$|break$|continue$)"
+)
+_OPENER = re.compile(
+    r"(?:(?:hmm*|h?mm+|wait|hold on|okay|ok|oh+|ah+|ugh|oops|argh|right|well|so|alright|now|no|actually|hang on|aha|"
+    r"uh|um|hm|yes|yeah|nope|let'?s see|let me see|let me think|wait a (?:minute|second|moment))[\s,.!?…—-]*)+$",
+    re.IGNORECASE,
+)
+_APPROVAL = re.compile(
+    r"(?:(?:good|fine|nice|great|perfect|ok|okay|yes|yep|correct|right|consistent|exactly|check|checks out|that works|"
+    r"it works|works|matches|it matches|same|same number|agreed|done|true)[\s,.!✓—-]*)+$",
+    re.IGNORECASE,
+)
+
+
+def units(text: str, steps: Sequence[tuple[int, int]] | None = None) -> list[Unit]:
+    """The units of a text in order; together they hold every character but white space.
+
+    `steps` are the spans no unit may cross (default: `split_steps`); text outside them forms steps of
+    its own.
+    """
+    out: list[Unit] = []
+    keep = [m.span() for m in _KEEP.finditer(text)]
+    blocks = [m.span() for m in _BLOCK.finditer(text)]
+    starts = [a for a, _ in keep]
+    for number, (start, end) in enumerate(_tiled(text, split_steps(text) if steps is None else steps)):
+        cuts = _cuts(text, start, end, keep, starts) + _block_cuts(text, start, end, blocks)
+        out += _pieces(text, start, end, sorted(cuts), number)
+    return out
+
+
+def _tiled(text: str, steps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The steps and, where anything but white space stands between them, the gaps too."""
+    edges, at = [], 0
+    for start, end in [*steps, (len(text), len(text))]:
+        if text[at:start].strip():
+            edges.append((at, start))
+        if start < end:
+            edges.append((start, end))
+        at = max(at, end)
+    return edges
+
+
+def _block_cuts(
+    text: str, start: int, end: int, blocks: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, Boundary]]:
+    """Cuts around fences and displayed formulas that stand on lines of their own."""
+    cuts = []
+    for a, b in blocks:
+        if a < start or b > end:
+            continue
+        before, after = text.rfind("\n", start, a) + 1 or start, text.find("\n", b, end)
+        after = end if after < 0 else after
+        if text[before:a].strip() or text[b:after].strip(" .,;:\t"):
+            continue
+        cuts.append((before, before, Boundary.BLOCK))
+        cuts.append((after, after, Boundary.BLOCK))
+    return cuts
+
+
+def _cuts(
+    text: str, start: int, end: int, keep: Sequence[tuple[int, int]], starts: Sequence[int]
+) -> list[tuple[int, int, Boundary]]:
+    cuts: list[tuple[int, int, Boundary]] = []
+    line_start, opened_from = start, start
+    for m in _CUT.finditer(text, start, end):
+        at, to = m.span()
+        i = bisect_right(starts, at) - 1
+        if i >= 0 and at < keep[i][1]:
+            continue
+        if m["line"]:
+            if _line_ends(text, line_start, at, to, end):
+                cuts.append((at, to, Boundary.LINE))
+                opened_from = to
+            line_start = to
+            continue
+        if _bracket_open(text, opened_from, at):
+            continue
+        if m["wide"]:
+            kind = Boundary.SENTENCE
+        elif stop := m["stop"]:
+            if not _sentence_ends(text, stop, m.end("stop"), line_start, to):
+                continue
+            kind = Boundary.SENTENCE
+        else:
+            kind = Boundary.CLAUSE
+        cuts.append((to, to, kind))
+        opened_from = to
+    return cuts
+
+
+def _line_ends(text: str, line_start: int, at: int, to: int, end: int) -> bool:
+    """Whether a newline ends a unit: not within a hard-wrapped sentence, not between lines of code."""
+    here = text[line_start:at]
+    stop = text.find("\n", to, end)
+    following = text[to : end if stop < 0 else stop]
+    if _CODE_LINE.match(here) and (_CODE_LINE.match(following) or text[to - 1] in " \t"):
+        return False
+    if not any(c.isalnum() for c in here) or not any(c.isalnum() for c in following):
+        return False
+    return (
+        len(here) < 60
+        or here.rstrip()[-1:] in ".?!:;…。！？"
+        or following[:1] in "\\$|`"
+        or bool(_LIST_MARK.match(following))
+    )
+
+
+def _sentence_ends(text: str, stop: str, at: int, line_start: int, to: int) -> bool:
+    before, after = text[max(line_start, at - 24) : at], text[to : to + 1]
+    if not after:
+        return False
+    lower = after.islower()
+    if stop in ("...", "…") or len(stop) > 2 and set(stop) == {"."}:
+        return not lower
+    if stop == ".":
+        head = before[:-1]
+        if at - line_start > 24:
+            head = " " + head.split(" ", 1)[-1] if " " in head else head
+            return not (
+                _ABBREVIATION.search("x " + head) or lower and _ABBREVIATION_UNLESS_CAPITAL.search(head)
+            )
+        return not (_ABBREVIATION.search(head) or lower and _ABBREVIATION_UNLESS_CAPITAL.search(head))
+    if stop == "!" and _FACTORIAL.search(before):
+        word = re.search(r"\w+!$", before)
+        short = word is not None and len(word[0]) <= 2 or before[-2:-1].isdigit() or before[-2:-1] in ")]}"
+        return not (short and (lower or after in "=<>+-*/·×,≤≥"))
+    return True
+
+
+def _bracket_open(text: str, start: int, end: int) -> bool:
+    return text.count("(", start, end) > text.count(")", start, end)
+
+
+def _pieces(
+    text: str, start: int, end: int, cuts: Sequence[tuple[int, int, Boundary]], step: int
+) -> list[Unit]:
+    pieces: list[tuple[int, int, Boundary]] = []
+    at, kind = start, Boundary.STEP
+    for a, b, boundary in [*cuts, (end, end, Boundary.STEP)]:
+        if a < at:
+            continue
+        left, right = _trimmed(text, at, a)
+        if left < right:
+            pieces.append((left, right, kind))
+            kind = boundary
+        elif pieces and boundary < kind:
+            kind = boundary
+        at = b
+    return [Unit(a, b, k, step) for a, b, k in _glued(text, pieces)]
+
+
+def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple[int, int, Boundary]]:
+    """Interjections go with what follows, approvals and bare punctuation with what precedes."""
+    out: list[tuple[int, int, Boundary]] = []
+    waiting: tuple[int, Boundary] | None = None
+    for i, (start, end, kind) in enumerate(pieces):
+        piece = text[start:end]
+        last = i == len(pieces) - 1
+        following = pieces[i + 1][2] if not last else None
+        bare = not any(c.isalnum() for c in piece)
+        if (
+            out
+            and waiting is None
+            and kind is not Boundary.BLOCK
+            and (bare or kind is Boundary.SENTENCE and len(piece) < 40 and _APPROVAL.match(piece))
+        ):
+            out[-1] = (out[-1][0], end, out[-1][2])
+            continue
+        if following in (Boundary.SENTENCE, Boundary.CLAUSE) and (
+            bare or len(piece) < 40 and _OPENER.match(piece)
+        ):
+            waiting = waiting or (start, kind)
+            continue
+        if waiting:
+            start, kind = waiting
+            waiting = None
+        out.append((start, end, kind))
+    return out
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
