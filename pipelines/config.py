@@ -1,0 +1,210 @@
+"""The configuration of a run: YAML, checked before anything starts, its errors named by line and field."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..generators.completion import CompletionSettings
+from ..generators.families import FAMILIES, LEVELS
+from ..generators.search.settings import SearchSettings
+from ..labelers.rollouts import LabelSettings
+from ..schemas import BadInput, content_hash
+
+SHIPPED = "cotmill:"
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FamilySource(Settings):
+    """Problems drawn from the built-in seed families, with their CoTs."""
+
+    kind: Literal["families"]
+    count: int = Field(ge=1)
+    families: tuple[str, ...] = FAMILIES
+    levels: tuple[int, ...] = LEVELS
+    mistake_rate: float = Field(default=0.12, ge=0, le=1)
+    roll_out: bool = True
+
+
+class FileSource(Settings):
+    """Rows of a file. `cotmill:NAME` is a file that ships with the package.
+
+    `roll_out: false` takes the rows as they are, without completions or labels.
+    """
+
+    kind: Literal["seeds", "traces", "code", "lean"]
+    path: str
+    roll_out: bool = True
+
+
+Source = Annotated[FamilySource | FileSource, Field(discriminator="kind")]
+
+
+class PolicySettings(Settings):
+    """Who writes. `model` is `embedded`, a local Hugging Face folder, or a hub name."""
+
+    model: str = "embedded"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_rows: int = Field(default=256, ge=1)
+
+
+class SearchStage(Settings):
+    """Tree search over thinking factors, on a share of the seeds that are rolled out."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    settings: SearchSettings = SearchSettings()
+
+
+class ShardSettings(Settings):
+    """How the work is cut: so many seeds to a shard, so large a share of the seeds held for validation."""
+
+    seeds_per_shard: int = Field(default=32, ge=1)
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Config(Settings):
+    """Everything that decides a run's rows."""
+
+    seed: int = 0
+    sources: tuple[Source, ...] = Field(min_length=1)
+    policy: PolicySettings = PolicySettings()
+    completion: CompletionSettings = CompletionSettings()
+    search: SearchStage = SearchStage()
+    labels: LabelSettings = LabelSettings()
+    shards: ShardSettings = ShardSettings()
+    inventory: str | None = Field(default=None, description="one's own thinking factors (YAML)")
+    max_rejected: float = Field(default=0.1, ge=0, le=1, description="share of bad rows that stops a run")
+
+
+def shipped_config(name: str) -> Path:
+    return Path(str(files("cotmill.pipelines") / "configs" / name))
+
+
+def resolve(path: str, base: Path | None = None) -> Path:
+    """A source's path: shipped with the package, or relative to the configuration's folder."""
+    if path.startswith(SHIPPED):
+        return Path(str(files("cotmill.data"))) / path.removeprefix(SHIPPED)
+    return (base or Path()) / Path(path).expanduser()
+
+
+def load(
+    path: Path, *, sources: tuple[str, ...] = (), overrides: tuple[str, ...] = ()
+) -> tuple[Config, Path]:
+    """The configuration, and the folder that its relative paths start from.
+
+    `sources` are KIND=PATH and replace the configured ones (their paths start from the current folder);
+    `overrides` are key.path=value, the value in YAML. Raises BadInput.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw, tree = yaml.safe_load(text), yaml.compose(text)
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInput(f"cannot be read: {getattr(e, 'strerror', None) or e}", file=path) from e
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        what = f"not YAML: {getattr(e, 'problem', None) or e}"
+        raise BadInput(what, file=path, line=mark.line + 1 if mark else None) from e
+    if not isinstance(raw, dict):
+        raise BadInput("expected settings, one `key: value` a line", file=path)
+    given: set[str] = set()
+    if sources:
+        raw["sources"] = [_source(text) for text in sources]
+        given.add("sources")
+    for override in overrides:
+        given.add(_override(raw, override))
+    try:
+        return Config.model_validate(raw), path.parent
+    except ValidationError as e:
+        error = e.errors()[0]
+        loc = tuple(p for p in error["loc"] if p not in ("families", "seeds", "traces", "code", "lean"))
+        field = ".".join(map(str, loc)) or "configuration"
+        what = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
+        if loc and str(loc[0]) in given:
+            raise BadInput(what, file="command line", field=field) from e
+        raise BadInput(what, file=path, line=_line_of(tree, loc), field=field) from e
+
+
+def config_hash(config: Config, inputs: dict[str, str], policy_hash: str) -> str:
+    """What decides a run's rows, in one hash: settings, the inputs' contents, the policy's weights."""
+    return content_hash("config", *(f"{k}={v}" for k, v in sorted(flat(config, inputs, policy_hash).items())))
+
+
+def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, str]:
+    """The settings as `key.path: value`; paths are replaced by what they lead to, so that none is kept."""
+    out = _flatten(config.model_dump(mode="json"))
+    for key in list(out):
+        if key.startswith("sources.") and key.endswith(".path"):
+            out[key] = f"{Path(out[key]).name} {inputs.get(out[key], '')}".strip()
+    out["policy.model"] = f"{Path(out['policy.model']).name} {policy_hash}"
+    if config.inventory is not None:
+        out["inventory"] = f"{Path(config.inventory).name} {inputs.get(config.inventory, '')}"
+    return out
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    items: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        items = [(str(k), v) for k, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
+        items = [(str(i), v) for i, v in enumerate(value)]
+    else:
+        return {prefix: str(value)}
+    return {k: v for key, item in items for k, v in _flatten(item, f"{prefix}.{key}".strip(".")).items()}
+
+
+def _source(text: str) -> dict[str, str]:
+    kind, _, path = text.partition("=")
+    if kind not in ("seeds", "traces", "code", "lean") or not path:
+        raise BadInput(
+            f"'{text}' is not KIND=PATH with KIND one of seeds, traces, code, lean", field="--source"
+        )
+    return {"kind": kind, "path": str(Path(path).expanduser().resolve())}
+
+
+def _override(raw: dict[str, Any], text: str) -> str:
+    """Set one key.path=value in the raw settings; returns the key's first part."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise BadInput(f"'{text}' is not key.path=value", field="--set")
+    *parents, last = key.split(".")
+    at: Any = raw
+    for part in parents:
+        if isinstance(at, list):
+            if not part.isdigit() or int(part) >= len(at):
+                raise BadInput(f"'{key}' leads nowhere: there is no item {part}", field="--set")
+            at = at[int(part)]
+        else:
+            at = at.setdefault(part, {})
+        if not isinstance(at, dict | list):
+            raise BadInput(f"'{key}' leads into '{part}', which is a plain value", field="--set")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as e:
+        raise BadInput(f"the value of '{key}' is not YAML", field="--set") from e
+    if isinstance(at, list):
+        raise BadInput(f"'{key}' names a list item; give one of its fields", field="--set")
+    at[last] = parsed
+    return key.split(".")[0]
+
+
+def _line_of(tree: yaml.Node | None, loc: tuple[int | str, ...]) -> int | None:
+    """The line (from 1) of the deepest part of `loc` that the file holds."""
+    line = None
+    for part in loc:
+        found: yaml.Node | None = None
+        if isinstance(tree, yaml.MappingNode):
+            for key, value in tree.value:
+                if key.value == str(part):
+                    line, found = key.start_mark.line + 1, value
+        elif isinstance(tree, yaml.SequenceNode) and isinstance(part, int) and part < len(tree.value):
+            found = tree.value[part]
+            line = found.start_mark.line + 1
+        if found is None:
+            break
+        tree = found
+    return line

@@ -1,0 +1,255 @@
+"""From source files to shards of seeds: rows checked, bad ones set aside with line, field and reason."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..generators import code_reverse, families, lean_reverse
+from ..schemas import (
+    BadInput,
+    Domain,
+    Generator,
+    MarkupError,
+    Origin,
+    Seed,
+    Source,
+    join_steps,
+    markup,
+    split_steps,
+)
+from .config import Config, FamilySource, FileSource, resolve
+from .files import BadRow, read_rows, sha256, write_jsonl
+
+_KNOWN = {
+    "seeds": {"question", "answer", "cot", "id", "domain", "licence"},
+    "traces": {"question", "problem", "steps", "answer", "id", "domain", "licence"},
+}
+_GSM8K_MARK = re.compile(r"<<[^<>\n]*>>")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of work: its number, what kind of rows, how many, and whether they are rolled out."""
+
+    index: int
+    kind: str
+    rows: int
+    roll_out: bool
+
+
+@dataclass
+class Read:
+    """What reading the sources gave."""
+
+    shards: list[Shard] = field(default_factory=list)
+    seeds: int = 0
+    bad: list[dict[str, Any]] = field(default_factory=list)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+
+
+def input_digests(config: Config, base: Path) -> dict[str, str]:
+    """The sha256 of every input file by its configured path; raises BadInput for a missing one."""
+    paths = [s.path for s in config.sources if isinstance(s, FileSource)]
+    if config.inventory is not None:
+        paths.append(config.inventory)
+    digests = {}
+    for path in paths:
+        file = resolve(path, base)
+        if not file.is_file():
+            raise BadInput("no such file" if not file.exists() else "is not a file", file=path)
+        digests[path] = sha256(file)
+    return digests
+
+
+def write_shards(config: Config, base: Path, folder: Path) -> Read:
+    """Read every source and write `folder/00000.jsonl`, …: seeds for roll-out, rows for reversal.
+
+    Equal seeds are taken once. Raises BadInput where more than `max_rejected` of a file's rows are bad.
+    """
+    read, seen = Read(), set[str]()
+    for source in config.sources:
+        rows = (
+            _family_rows(source, config.seed, seen)
+            if isinstance(source, FamilySource)
+            else _file_rows(source, resolve(source.path, base), read, seen, config.max_rejected)
+        )
+        batch: list[dict[str, Any]] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == config.shards.seeds_per_shard:
+                _write(batch, source, folder, read)
+                batch = []
+        if batch:
+            _write(batch, source, folder, read)
+    return read
+
+
+def _write(batch: list[dict[str, Any]], source: FamilySource | FileSource, folder: Path, read: Read) -> None:
+    kind = source.kind if source.kind in ("code", "lean", "traces") else "seeds"
+    shard = Shard(len(read.shards), kind, len(batch), source.roll_out)
+    write_jsonl(folder / f"{shard.index:05d}.jsonl", batch)
+    read.shards.append(shard)
+    read.seeds += len(batch)
+
+
+def _family_rows(source: FamilySource, run_seed: int, seen: set[str]) -> Iterator[dict[str, Any]]:
+    index = count = 0
+    while count < source.count:
+        if index > 20 * source.count + 1000:
+            raise BadInput(
+                f"these families and levels hold fewer than {source.count} distinct problems",
+                field="sources.count",
+            )
+        seed = families.seed_at(
+            run_seed,
+            index,
+            families=source.families,
+            levels=source.levels,
+            mistake_rate=source.mistake_rate,
+        )
+        index += 1
+        if seed.seed_id not in seen:
+            seen.add(seed.seed_id)
+            count += 1
+            yield seed.model_dump(mode="json")
+
+
+def _file_rows(
+    source: FileSource, path: Path, read: Read, seen: set[str], max_rejected: float
+) -> Iterator[dict[str, Any]]:
+    total = bad = 0
+    for line, row in read_rows(path):
+        total += 1
+        try:
+            if isinstance(row, BadRow):
+                raise BadInput(row.reason, line=line, field=row.field)
+            out, key = _taken(source.kind, row, path.name, line)
+            if extra := sorted(set(row) - _KNOWN.get(source.kind, set(row))):
+                known = read.unknown.setdefault(path.name, [])
+                known += [c for c in extra if c not in known]
+        except BadInput as e:
+            bad += 1
+            raw = row.raw if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False)[:300]
+            read.bad.append(BadRow(line, e.what, e.field, raw).as_row(path.name))
+            continue
+        if key in seen:
+            read.bad.append(BadRow(line, "the same as an earlier row").as_row(path.name))
+            continue
+        seen.add(key)
+        yield out
+    if bad > max_rejected * total:
+        first = next(r for r in read.bad if r["source"] == path.name)
+        raise BadInput(
+            f"{bad} of {total} rows are bad, more than max_rejected ({max_rejected:.0%}); "
+            f"the first: {first['reason']}",
+            file=path,
+            line=first["line"],
+            field=first["field"],
+        )
+
+
+def _taken(kind: str, row: dict[str, Any], name: str, line: int) -> tuple[dict[str, Any], str]:
+    """A row as it goes into a shard, and the key by which equal rows are known."""
+    source = Source(
+        name=f"{name}:{row['id']}" if isinstance(row.get("id"), str | int) else name,
+        row=line,
+        licence=_text(row, "licence", default=""),
+    )
+    if kind in ("seeds", "traces"):
+        seed = seed_from_row(row, source) if kind == "seeds" else trace_seed_from_row(row, source)
+        return seed.model_dump(mode="json"), seed.seed_id
+    if kind == "code":
+        code_reverse.read_code_row(row, source)
+    else:
+        lean_reverse.read_lean_row(row, source)
+    return {"row": row, "source": source.model_dump()}, json.dumps(row, sort_keys=True)
+
+
+def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
+    """A row of a `seeds` file; raises BadInput naming the field at fault.
+
+    GSM8K's own rows hold the CoT in `answer`, before `####`.
+    """
+    question, answer = _text(row, "question"), _text(row, "answer")
+    cot = row.get("cot")
+    if cot is None and "####" in answer:
+        cot, _, answer = answer.rpartition("####")
+        cot = _GSM8K_MARK.sub("", cot)
+    answer = answer.strip()
+    if not answer:
+        raise BadInput("is empty", field="answer")
+    acts: tuple[Any, ...] = ()
+    if cot is None or cot == "":
+        text, steps = "", ()
+    elif isinstance(cot, list):
+        if not all(isinstance(s, str) for s in cot):
+            raise BadInput("expected a list of texts", field="cot")
+        text, steps = join_steps(cot)
+    elif not isinstance(cot, str):
+        raise BadInput(f"expected text or a list of texts, got {type(cot).__name__}", field="cot")
+    else:
+        try:
+            text, acts = markup.parse(cot.strip()) if markup.looks_like_markup(cot) else (cot, ())
+        except MarkupError as e:
+            raise BadInput(f"malformed markup: {e}", field="cot") from e
+        text, acts = markup.trim(text, acts)
+        steps = split_steps(text, acts)
+    return Seed(
+        question=question,
+        answer=answer,
+        text=text,
+        acts=acts,
+        steps=steps,
+        domain=_domain(row),
+        source=source,
+    )
+
+
+def trace_seed_from_row(row: dict[str, Any], source: Source) -> Seed:
+    """A row of a `traces` file, to be labelled only; raises BadInput naming the field at fault."""
+    question = _text(row, "question" if "question" in row or "problem" not in row else "problem")
+    steps = row.get("steps")
+    if not isinstance(steps, list) or not steps or not all(isinstance(s, str) for s in steps):
+        raise BadInput("expected a list of texts, one a step", field="steps")
+    text, spans = join_steps(steps)
+    if not spans:
+        raise BadInput("every step is empty", field="steps")
+    return Seed(
+        question=question,
+        answer=_text(row, "answer", default="").strip(),
+        text=text,
+        steps=spans,
+        domain=_domain(row),
+        generator=Generator.IMPORTED,
+        origin=Origin.POLICY,
+        source=source,
+    )
+
+
+def _text(row: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = row.get(name)
+    if value is None:
+        if default is None:
+            raise BadInput("is missing", field=name)
+        return default
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadInput(f"expected text, got {type(value).__name__}", field=name)
+    text = str(value)
+    if default is None and not text.strip():
+        raise BadInput("is empty", field=name)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise BadInput("holds half of a surrogate pair", field=name) from e
+    return text
+
+
+def _domain(row: dict[str, Any]) -> Domain:
+    value = _text(row, "domain", default=Domain.MATH)
+    try:
+        return Domain(value)
+    except ValueError as e:
+        raise BadInput(f"'{value}' is none of {', '.join(Domain)}", field="domain") from e

@@ -1,0 +1,222 @@
+"""The stages of a run: each takes one shard from files to files, and may be run again at any time.
+
+`generate`: seeds -> traces. `label`: traces -> labelled, tagged, summarised traces -> Parquet. A stage
+leaves a marker with what it wrote; where the marker stands, the work is done.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..generators import code_reverse, lean_reverse
+from ..generators.assemble import decide, seed_trace
+from ..generators.completion import complete, cuts_of, merge, with_counts
+from ..generators.rejected import Rejected
+from ..generators.search import search_shard
+from ..labelers.rollouts import label_shard
+from ..labelers.summary import summarise
+from ..labelers.tagging import Tagger, tag_trace
+from ..labelers.truth import compare
+from ..models.policy import Policy
+from ..schemas import Inventory, SearchState, Seed, Source, Trace, unit_interval
+from ..schemas.tables import search_row, step_rows, trace_row
+from ..verifiers.math import MathVerifier
+from .config import Config
+from .files import read_rows, write_json, write_jsonl
+from .policies import open_policy
+from .shards import write_shard
+from .sources import Shard
+from .totals import Totals
+
+WORK = ".work"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of a run knows."""
+
+    folder: str
+    config: Config
+    config_hash: str
+    model: str
+    inventory: str | None
+
+    @property
+    def out(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def work(self) -> Path:
+        return self.out / WORK
+
+    def marker(self, stage: str, index: int) -> Path:
+        return self.work / "done" / f"{stage}-{index:05d}.json"
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What a worker process sets up once."""
+
+    policy: Policy
+    verifier: MathVerifier
+    tagger: Tagger
+
+
+@lru_cache(maxsize=1)
+def _workbench(model: str, device: str, batch_rows: int, inventory: str | None) -> Workbench:
+    import torch
+
+    torch.set_num_threads(1)
+    own = Inventory.load(Path(inventory)) if inventory else None
+    return Workbench(
+        policy=open_policy(model, device=device, batch_rows=batch_rows),
+        verifier=MathVerifier(),
+        tagger=Tagger.load(inventory=own),
+    )
+
+
+def run_stage(stage: str, job: Job, shard: Shard) -> int:
+    """Run one stage on one shard unless its marker stands; returns the shard's number."""
+    marker = job.marker(stage, shard.index)
+    if not marker.exists():
+        settings = job.config.policy
+        bench = _workbench(job.model, settings.device, settings.batch_rows, job.inventory)
+        result = {"generate": _generate, "label": _label}[stage](job, shard, bench)
+        write_json(marker, result)
+    return shard.index
+
+
+def _generate(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
+    """Traces and searched states of one shard, as JSON lines."""
+    totals = Totals(seeds=shard.rows)
+    states: list[SearchState] = []
+    if shard.kind in ("code", "lean"):
+        traces = _reverse(job, shard, totals)
+    else:
+        traces, states = _complete(job, shard, bench, totals)
+    write_jsonl(_traces_path(job, shard), (t.model_dump(mode="json") for t in traces))
+    write_jsonl(_states_path(job, shard), (s.model_dump(mode="json") for s in states))
+    return {"totals": totals.model_dump(mode="json")}
+
+
+def _complete(
+    job: Job, shard: Shard, bench: Workbench, totals: Totals
+) -> tuple[list[Trace], list[SearchState]]:
+    config, policy = job.config, bench.policy
+    seeds = [_tagged(seed, bench.tagger) for seed in _seeds(job, shard)]
+    own = decide(map(seed_trace, seeds), bench.verifier)
+    if not shard.roll_out:
+        return own, []
+    cuts = [
+        cuts_of(seed, trace, from_question=config.completion.from_question and shard.kind != "traces")
+        for seed, trace in zip(seeds, own, strict=True)
+    ]
+    done = complete(cuts, policy, bench.verifier, config.completion, config.seed)
+    own = [with_counts(t, c) for t, c in zip(own, done.counts, strict=True)]
+    totals.sampled, totals.tokens = done.rollouts, done.tokens
+    searched = [s for s in seeds if unit_interval(config.seed, s.seed_id, "search") < config.search.share]
+    found = search_shard(searched, policy, bench.verifier, config.search.settings, config.seed)
+    totals.tokens += found.stats.tokens
+    totals.search_states = len(found.states)
+    return merge([*own, *done.traces, *found.traces]), found.states
+
+
+def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
+    """Traces derived backwards; what cannot be is written to `rejected/` with its reason."""
+    traces: list[Trace] = []
+    rejected: list[dict[str, Any]] = []
+    for line, row in read_rows(job.work / "seeds" / f"{shard.index:05d}.jsonl"):
+        assert isinstance(row, dict), f"a shard of our own holds a bad row {line}"
+        source = Source.model_validate(row["source"])
+        made: Trace | Rejected
+        if shard.kind == "code":
+            made = code_reverse.reverse(
+                code_reverse.read_code_row(row["row"], source), run_seed=job.config.seed
+            )
+        else:
+            made = lean_reverse.reverse(
+                lean_reverse.read_lean_row(row["row"], source), run_seed=job.config.seed
+            )
+        if isinstance(made, Trace):
+            traces.append(made)
+        else:
+            rejected.append({"source": source.name, "line": source.row, "reason": made.reason})
+    if rejected:
+        write_jsonl(job.out / "rejected" / f"generate-{shard.index:05d}.jsonl", rejected)
+    totals.rejected = dict(Counter(r["reason"].partition(":")[0] for r in rejected))
+    return merge(traces)
+
+
+def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
+    """Labels, tags and summaries for one shard's traces, and its Parquet files."""
+    config = job.config
+    totals = Totals()
+    traces = [Trace.model_validate(row) for row in _rows(_traces_path(job, shard))]
+    states = [SearchState.model_validate(row) for row in _rows(_states_path(job, shard))]
+    if shard.kind == "seeds" and shard.roll_out:
+        done = label_shard(
+            list(_seeds(job, shard)), traces, bench.policy, bench.verifier, config.labels, config.seed
+        )
+        traces = done.traces
+        totals.label_rollouts = totals.sampled = done.rollouts
+        totals.tokens = done.tokens
+    traces = [_finished(t, bench.tagger, job) for t in _grouped(traces)]
+    totals.count(traces)
+    totals.truth = compare(traces, config.labels.threshold)
+    tables = {
+        "traces": [trace_row(t) for t in traces],
+        "steps": [row for t in traces for row in step_rows(t, config.labels.threshold)],
+        "search": [search_row(s) for s in states],
+    }
+    files = [
+        file.model_dump()
+        for name, rows in tables.items()
+        for file in write_shard(job.out, name, shard.index, rows, config.shards.validation_share)
+    ]
+    return {"totals": totals.model_dump(mode="json"), "files": files}
+
+
+def _tagged(seed: Seed, tagger: Tagger) -> Seed:
+    if seed.acts or not seed.text:
+        return seed
+    return seed.model_copy(update={"acts": tag_trace(seed_trace(seed), tagger).acts})
+
+
+def _finished(trace: Trace, tagger: Tagger, job: Job) -> Trace:
+    trace = tag_trace(trace, tagger)
+    provenance = trace.provenance.model_copy(
+        update={"config_hash": job.config_hash, "code_version": __version__}
+    )
+    return trace.model_copy(
+        update={"summary": summarise(trace) if trace.text else None, "provenance": provenance}
+    )
+
+
+def _grouped(traces: list[Trace]) -> list[Trace]:
+    """Seed by seed, the seed's own trace first, then by id."""
+    order = {seed_id: i for i, seed_id in enumerate(dict.fromkeys(t.seed_id for t in traces))}
+    return sorted(traces, key=lambda t: (order[t.seed_id], t.trace_id != t.seed_id, t.trace_id))
+
+
+def _seeds(job: Job, shard: Shard) -> Iterator[Seed]:
+    for row in _rows(job.work / "seeds" / f"{shard.index:05d}.jsonl"):
+        yield Seed.model_validate(row)
+
+
+def _traces_path(job: Job, shard: Shard) -> Path:
+    return job.work / "generated" / f"{shard.index:05d}.traces.jsonl"
+
+
+def _states_path(job: Job, shard: Shard) -> Path:
+    return job.work / "generated" / f"{shard.index:05d}.states.jsonl"
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
