@@ -1,4 +1,4 @@
-"""The sandbox holds what runs in it: no network, no host files, processes, memory, output and time bounded."""
+"""The sandbox holds what runs in it: no network, no host files; processes, memory, output, time bounded."""
 
 import os
 import sys
@@ -114,6 +114,7 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.close(1); os.close(2)
         time.sleep(12345)
+    os._exit(0)
 print('left')
 """
     assert run_in_sandbox(script, limits=QUICK).stdout == b"left\n"
