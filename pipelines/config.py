@@ -2,10 +2,10 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
@@ -14,6 +14,7 @@ from ..labelers.rollouts import LabelSettings
 from ..schemas import BadInput, content_hash
 
 SHIPPED = "cotmill:"
+NO_POLICY = "none"
 
 
 class Settings(BaseModel):
@@ -46,7 +47,10 @@ Source = Annotated[FamilySource | FileSource, Field(discriminator="kind")]
 
 
 class PolicySettings(Settings):
-    """Who writes. `model` is `embedded`, a local Hugging Face folder, or a hub name."""
+    """Who writes. `model` is `embedded`, a local Hugging Face folder, a hub name, or `none`.
+
+    `none` serves runs that sample nothing: no source is rolled out.
+    """
 
     model: str = "embedded"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -79,6 +83,13 @@ class Config(Settings):
     shards: ShardSettings = ShardSettings()
     inventory: str | None = Field(default=None, description="one's own thinking factors (YAML)")
     max_rejected: float = Field(default=0.1, ge=0, le=1, description="share of bad rows that stops a run")
+
+    @model_validator(mode="after")
+    def _somebody_writes(self) -> Self:
+        sampled = [s for s in self.sources if s.kind in ("families", "seeds", "traces") and s.roll_out]
+        if sampled and self.policy.model == NO_POLICY:
+            raise ValueError(f"policy.model is none, but a source of kind {sampled[0].kind} is rolled out")
+        return self
 
 
 def shipped_config(name: str) -> Path:

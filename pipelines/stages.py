@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +58,32 @@ class Job:
         return self.work / "done" / f"{stage}-{index:05d}.json"
 
 
-@dataclass(frozen=True)
 class Workbench:
-    """What a worker process sets up once."""
+    """What a worker process sets up once, and only when it is needed."""
 
-    policy: Policy
-    verifier: MathVerifier
-    tagger: Tagger
+    def __init__(self, model: str, device: str, batch_rows: int, inventory: str | None) -> None:
+        self._policy = model, device, batch_rows
+        self._inventory = inventory
+
+    @cached_property
+    def policy(self) -> Policy:
+        import torch
+
+        torch.set_num_threads(1)
+        model, device, batch_rows = self._policy
+        return open_policy(model, device=device, batch_rows=batch_rows)
+
+    @cached_property
+    def verifier(self) -> MathVerifier:
+        return MathVerifier()
+
+    @cached_property
+    def tagger(self) -> Tagger:
+        own = Inventory.load(Path(self._inventory)) if self._inventory else None
+        return Tagger.load(inventory=own)
 
 
-@lru_cache(maxsize=1)
-def _workbench(model: str, device: str, batch_rows: int, inventory: str | None) -> Workbench:
-    import torch
-
-    torch.set_num_threads(1)
-    own = Inventory.load(Path(inventory)) if inventory else None
-    return Workbench(
-        policy=open_policy(model, device=device, batch_rows=batch_rows),
-        verifier=MathVerifier(),
-        tagger=Tagger.load(inventory=own),
-    )
+_workbench = lru_cache(maxsize=1)(Workbench)
 
 
 def run_stage(stage: str, job: Job, shard: Shard) -> int:
@@ -107,11 +113,12 @@ def _generate(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
 def _complete(
     job: Job, shard: Shard, bench: Workbench, totals: Totals
 ) -> tuple[list[Trace], list[SearchState]]:
-    config, policy = job.config, bench.policy
+    config = job.config
     seeds = [_tagged(seed, bench.tagger) for seed in _seeds(job, shard)]
     own = decide(map(seed_trace, seeds), bench.verifier)
     if not shard.roll_out:
         return own, []
+    policy = bench.policy
     cuts = [
         cuts_of(seed, trace, from_question=config.completion.from_question and shard.kind != "traces")
         for seed, trace in zip(seeds, own, strict=True)

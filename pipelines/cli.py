@@ -1,0 +1,310 @@
+"""The `cotmill` command. Heavy imports stand inside the commands, so that `--help` answers at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..schemas.errors import BadInput, CotmillError
+
+app = typer.Typer(
+    name="cotmill",
+    help="A mill for chains of thought: a few human ones in, millions of verified ones out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="key.path=value", help="override a setting")]
+Json = Annotated[bool, typer.Option("--json", help="print one machine-readable object")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]
+
+
+def main() -> None:
+    """Run the command line; every fault a person can make ends in one line and an exit status."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+    except BadInput as e:
+        code = _fail(2, str(e))
+    except CotmillError as e:
+        code = _fail(1, str(e))
+    except click.exceptions.Abort:
+        code = _fail(130, "interrupted; what is finished is kept, the same command goes on from there")
+    except KeyboardInterrupt:
+        code = _fail(130, "interrupted; what is finished is kept, the same command goes on from there")
+    except click.ClickException as e:
+        e.show()
+        code = 2
+    except BrokenPipeError:
+        code = 1
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+    except OSError as e:
+        code = _fail(1, f"{e.filename or ''}: {e.strerror or e}".lstrip(": "))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"cotmill: {message}", file=sys.stderr)
+    return code
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
+
+
+def _version(show: bool) -> None:
+    if show:
+        from .. import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """A mill for chains of thought: a few human ones in, millions of verified ones out."""
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="default: the demonstration")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="the run's folder")] = ...,  # type: ignore[assignment]
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="KIND=PATH",
+            help="seeds, traces, code or lean; replaces the configured sources",
+        ),
+    ] = None,
+    overrides: Set = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="local worker processes")] = 2,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="a running Dask cluster")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="start anew in a folder that holds a run")] = False,
+    as_json: Json = False,
+) -> None:
+    """The main job: sources -> generators -> labelers -> shards.
+
+    Example: cotmill run my.yaml --out out/mine --set completion.rollouts=16
+    """
+    from rich.console import Console
+
+    from .config import load, shipped_config
+    from .figures import figures
+    from .page import show
+    from .progress import Progress
+    from .run import run as run_all
+
+    settings, base = load(
+        config or shipped_config("demo.yaml"), sources=tuple(source or ()), overrides=tuple(overrides or ())
+    )
+    manifest = run_all(
+        settings,
+        base,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        fresh=fresh,
+        progress=Progress(),
+    )
+    if as_json:
+        _print_json(manifest.model_dump(mode="json", exclude={"shards"}))
+        return
+    console = Console(highlight=False)
+    for section in figures(manifest):
+        show(console, section)
+    console.print(f"{out}: complete. Look at it with `cotmill inspect {out}`.")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="holds demo/ and prm/")] = Path("out"),
+    workers: Annotated[int, typer.Option("--workers", min=1, help="local worker processes")] = 2,
+    fresh: Annotated[bool, typer.Option("--fresh", help="start anew")] = False,
+    as_json: Json = False,
+) -> None:
+    """The whole line at its smallest: run, train a PRM on it, evaluate it, show what came out.
+
+    Example: cotmill demo --out out
+    """
+    from .demo import demo as whole
+
+    figures = whole(out, workers=workers, fresh=fresh, quiet_page=as_json)
+    if as_json:
+        _print_json(figures)
+
+
+@app.command()
+def train(
+    objective: Annotated[Literal["sft", "prm"], typer.Argument(metavar="OBJECTIVE", help="sft or prm")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="a run's folder")],
+    out: Annotated[Path, typer.Option("--out", metavar="CKPT", help="the checkpoint's folder")],
+    init: Annotated[
+        str | None,
+        typer.Option("--init", metavar="CKPT", help="embedded, a model folder or a hub name"),
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
+    overrides: Set = None,
+) -> None:
+    """Train on a run's shards; goes on from its last checkpoint.
+
+    Example: cotmill train prm --data out/demo --out out/prm --init embedded --set max_minutes=2
+    """
+    from .training_commands import train as train_model
+
+    print(train_model(objective, data, out, init=init, device=device, overrides=overrides or []))
+
+
+@app.command("evaluate-prm")
+def evaluate_prm(
+    prm: Annotated[str, typer.Option("--prm", metavar="CKPT", help="embedded, or a checkpoint's folder")],
+    data: Annotated[Path, typer.Option("--data", metavar="FILE.jsonl", help="ProcessBench-format rows")],
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """First-error F1 and AUC of a PRM on rows `id, problem, steps, label`.
+
+    Example: cotmill evaluate-prm --prm out/prm --data data/heldout/first_errors.jsonl
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from .page import prm_section, show
+    from .training_commands import evaluate_prm as evaluate
+
+    figures = evaluate(prm, data, device=device)
+    if as_json:
+        _print_json(asdict(figures))
+    else:
+        show(Console(highlight=False), prm_section({prm: figures}))
+
+
+@app.command()
+def verify(
+    kind: Annotated[Literal["math", "code"], typer.Argument(metavar="KIND", help="math or code")],
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.jsonl")],
+    unsafe: Annotated[
+        bool,
+        typer.Option("--unsafe-no-sandbox", help="run programs unprotected, in a container of your own"),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Verdicts on answers or programs: the input's fields plus `verdict`, `reason`, `seconds`.
+
+    Example: cotmill verify math pairs.jsonl verdicts.jsonl
+    """
+    from .verify import verify_file
+
+    _report(verify_file(kind, source, target, unsafe_no_sandbox=unsafe), as_json)
+
+
+@app.command()
+def tag(
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.jsonl")],
+    as_json: Json = False,
+) -> None:
+    """Thinking factors: rows `{text}` gain `spans` and `markup`.
+
+    Example: cotmill tag cots.jsonl tagged.jsonl
+    """
+    from .tag import tag_file
+
+    _report(tag_file(source, target), as_json)
+
+
+@app.command()
+def inspect(
+    folder: Folder,
+    table: Annotated[Literal["traces", "steps", "search"], typer.Option("--table")] = "traces",
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="FILTER", help="e.g. 'outcome=wrong and tokens>20'")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=0, help="how many samples")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Counts, distributions and a few samples of a run.
+
+    Example: cotmill inspect out/demo --where 'generator=completion and outcome=wrong' -n 2
+    """
+    from rich.console import Console
+
+    from . import inspect as view
+
+    if as_json:
+        _print_json(view.summary(folder))
+    else:
+        view.inspect(folder, table=table, where=where, n=n, console=Console())
+
+
+@app.command()
+def check(folder: Folder, as_json: Json = False) -> None:
+    """Every shard against the manifest: what is missing, damaged or foreign.
+
+    Example: cotmill check out/demo
+    """
+    from .check import check as check_run
+
+    report = check_run(folder)
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        print("\n".join(report.lines()))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def review(
+    folder: Folder,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open a browser")] = True,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535)] = None,
+) -> None:
+    """Open the reviewers' notebook on a run.
+
+    Example: cotmill review out/demo
+    """
+    from .review import review as open_notebook
+
+    open_notebook(folder, browser=browser, port=port)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What works on this machine, and how to get what is missing.
+
+    Example: cotmill doctor
+    """
+    from rich.console import Console
+
+    from .doctor import doctor as examine
+
+    report = examine(Console(quiet=as_json))
+    if as_json:
+        _print_json(report)
+
+
+def _report(counts: dict[str, int], as_json: bool) -> None:
+    if as_json:
+        _print_json(counts)
+    else:
+        print(", ".join(f"{name} {n:,}" for name, n in counts.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A run's figures as small tables: the dataset card prints them as Markdown, the closing page in colour."""
+
+from dataclasses import dataclass
+
+from ..schemas import Outcome
+from .manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table, and a remark on how to read it."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    remark: str = ""
+
+    def markdown(self) -> str:
+        lines = [f"### {self.title}", ""]
+        lines += [_line(self.columns), _line(("---",) * len(self.columns)), *map(_line, self.rows)]
+        return "\n".join([*lines, *(["", self.remark] if self.remark else []), ""])
+
+
+def share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def figures(manifest: Manifest) -> list[Section]:
+    """Everything about the data that is worth a look, from the manifest alone."""
+    sections = [_traces(manifest), _cost(manifest), _steps(manifest)]
+    if manifest.totals.acts:
+        sections.append(_acts(manifest))
+    if manifest.totals.truth.wrong_traces or manifest.totals.truth.true_positive:
+        sections += [_truth(manifest), _calibration(manifest)]
+    if manifest.totals.rejected or manifest.totals.errors:
+        sections.append(_dropped(manifest))
+    return sections
+
+
+def _traces(manifest: Manifest) -> Section:
+    rows = []
+    for generator, counts in sorted(manifest.totals.traces.items()):
+        numbers = [counts.get(o, 0) for o in Outcome]
+        rows.append((generator, *(f"{n:,}" for n in numbers), f"{sum(numbers):,}"))
+    return Section(
+        "Traces by generator and outcome",
+        ("generator", *Outcome, "all"),
+        tuple(rows),
+        "Distinct traces. A hand-written trace outside mathematics, whose answer no verifier can decide, "
+        "is undecided.",
+    )
+
+
+def _cost(manifest: Manifest) -> Section:
+    t = manifest.totals
+    rows = (
+        ("seeds", f"{t.seeds:,}"),
+        ("completions sampled", f"{t.sampled:,}"),
+        ("of these for step labels of sampled traces", f"{t.label_rollouts:,}"),
+        ("tokens written by the policy", f"{t.tokens:,}"),
+        ("searched states", f"{t.search_states:,}"),
+        ("policy", f"{manifest.policy} ({manifest.policy_hash[:12]})"),
+    )
+    return Section("What it took", ("", ""), rows)
+
+
+def _steps(manifest: Manifest) -> Section:
+    t = manifest.totals
+    rows = [(method, f"{n:,}") for method, n in t.steps.items()]
+    rows += [(f"no label: {reason}", f"{n:,}") for reason, n in t.unlabelled.items()]
+    return Section("Steps by how they were labelled", ("method", "steps"), tuple(rows))
+
+
+def _acts(manifest: Manifest) -> Section:
+    t = manifest.totals
+    rows = []
+    for act, n in sorted(t.acts.items(), key=lambda item: (-item[1], item[0])):
+        outcomes = t.act_outcomes.get(act, {})
+        decided = outcomes.get(Outcome.CORRECT, 0) + outcomes.get(Outcome.WRONG, 0)
+        right = share(outcomes.get(Outcome.CORRECT, 0) / decided) if decided else "-"
+        rows.append((act, f"{n:,}", right))
+    return Section(
+        "Acts tagged",
+        ("act", "spans", "right answers among decided traces with it"),
+        tuple(rows),
+    )
+
+
+def _truth(manifest: Manifest) -> Section:
+    t = manifest.totals.truth
+    measured = t.true_positive + t.false_positive + t.true_negative + t.false_negative
+    rows = (
+        ("step prefixes compared", f"{measured:,}"),
+        ("precision of `hard` (labelled right, and truly without an open error)", share(t.precision)),
+        ("recall of `hard` (truly without an open error, and labelled right)", share(t.recall)),
+        ("wrong traces compared", f"{t.wrong_traces:,}"),
+        ("their first error named exactly", share(t.exact_share)),
+        ("named within one step", share(t.near_share)),
+        ("calibration error of q against the share of clean prefixes", share(t.calibration_error)),
+    )
+    return Section(
+        "Labels against truth",
+        ("", ""),
+        rows,
+        "Truth is the seed families' step checker, which knows the first wrong step of any of their traces. "
+        "A policy that recovers from errors succeeds from wrong prefixes too; that lowers the precision.",
+    )
+
+
+def _calibration(manifest: Manifest) -> Section:
+    bins = manifest.totals.truth.bins
+    rows = tuple(
+        (f"{i / len(bins):.1f} to {(i + 1) / len(bins):.1f}", f"{n:,}", f"{q / n:.2f}", share(clean / n))
+        for i, (n, q, clean) in enumerate(bins)
+        if n
+    )
+    return Section("Calibration of q", ("q", "prefixes", "mean q", "truly clean"), rows)
+
+
+def _dropped(manifest: Manifest) -> Section:
+    t = manifest.totals
+    rows = [(f"row rejected: {reason}", f"{n:,}") for reason, n in t.rejected.items()]
+    rows += [(f"trace kept with its fault: {error}", f"{n:,}") for error, n in t.errors.items()]
+    return Section("Dropped, or kept with a fault", ("what", "how many"), tuple(rows))
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
