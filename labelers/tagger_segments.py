@@ -46,7 +46,8 @@ _CUT = re.compile(
     r"|;[^\S\n]+"
     r"|[^\S\n]+[—–][^\S\n]+(?=wait|no|hmm|but|so)"
     r"|[,.…]*[^\S\n]+(?=(?:but|oh|hmm|and),? wait\b)"
-    r"|,[^\S\n]+(?=(?:so|therefore|hence|thus|which (?:means|implies|gives|is wrong|matches|checks))\b(?! that\b| far\b))"
+    r"|,[^\S\n]+(?=(?:so|therefore|hence|thus|which (?:means|implies|gives|is wrong|matches|checks))\b"
+    r"(?! that\b| far\b))"
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|vs|cf|mr|mrs|ms|dr|st|no|fig|eq|eqs|approx|resp|ca|sec|ch|thm|w\.r\.t|def|prop|viz|al)"
@@ -59,18 +60,18 @@ _LIST_MARK = re.compile(
     r"(?:[-*•+#>|]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|step\s+\d|case\s+\w)", re.IGNORECASE
 )
 _CODE_LINE = re.compile(
-    r"[ \t]*(?:(?:async )?def \w+\(|class \w+.*:$|return\b.*[^.]$|return$|for \w[\w, ]* in .*:$|while .*:$|(?:el)?if .*:$"
-    r"|else:|try:|except\b.*:$|import \w|from \w+ import|print\(|with .*:$|@\w|#include|\}|.*[;{]$|(?:theorem|lemma) .*:"
-    r"|assert |pass$|break$|continue$)"
+    r"[ \t]*(?:(?:async )?def \w+\(|class \w+.*:$|return\b.*[^.]$|return$|for \w[\w, ]* in .*:$|while .*:$"
+    r"|(?:el)?if .*:$|else:|try:|except\b.*:$|import \w|from \w+ import|print\(|with .*:$|@\w|#include|\}"
+    r"|.*[;{]$|(?:theorem|lemma) .*:|assert |pass$|break$|continue$)"
 )
 _OPENER = re.compile(
-    r"(?:(?:hmm*|h?mm+|wait|hold on|okay|ok|oh+|ah+|ugh|oops|argh|right|well|so|alright|now|no|actually|hang on|aha|"
-    r"uh|um|hm|yes|yeah|nope|let'?s see|let me see|let me think|wait a (?:minute|second|moment))[\s,.!?…—-]*)+$",
+    r"(?:(?:hmm*|h?mm+|hm|wait(?: a (?:minute|second|moment))?|hold on|hang on|okay|ok|oh+|ah+|aha|ugh|oops|argh"
+    r"|right|well|so|alright|now|no|nope|actually|uh|um|yes|yeah|let'?s see|let me (?:see|think))[\s,.!?…—-]*)+$",
     re.IGNORECASE,
 )
 _APPROVAL = re.compile(
-    r"(?:(?:good|fine|nice|great|perfect|ok|okay|yes|yep|correct|right|consistent|exactly|check|checks out|that works|"
-    r"it works|works|matches|it matches|same|same number|agreed|done|true)[\s,.!✓—-]*)+$",
+    r"(?:(?:good|fine|nice|great|perfect|ok|okay|yes|yep|correct|right|consistent|exactly|check|checks out"
+    r"|agreed|(?:that |it )?(?:works|matches)|same|same number|done|true)[\s,.!✓—-]*)+$",
     re.IGNORECASE,
 )
 
@@ -173,19 +174,19 @@ def _sentence_ends(text: str, stop: str, at: int, line_start: int, to: int) -> b
     if not after:
         return False
     lower = after.islower()
-    if stop in ("...", "…") or len(stop) > 2 and set(stop) == {"."}:
+    if stop in ("...", "…") or (len(stop) > 2 and set(stop) == {"."}):
         return not lower
     if stop == ".":
         head = before[:-1]
         if at - line_start > 24:
             head = " " + head.split(" ", 1)[-1] if " " in head else head
             return not (
-                _ABBREVIATION.search("x " + head) or lower and _ABBREVIATION_UNLESS_CAPITAL.search(head)
+                _ABBREVIATION.search("x " + head) or (lower and _ABBREVIATION_UNLESS_CAPITAL.search(head))
             )
-        return not (_ABBREVIATION.search(head) or lower and _ABBREVIATION_UNLESS_CAPITAL.search(head))
+        return not (_ABBREVIATION.search(head) or (lower and _ABBREVIATION_UNLESS_CAPITAL.search(head)))
     if stop == "!" and _FACTORIAL.search(before):
         word = re.search(r"\w+!$", before)
-        short = word is not None and len(word[0]) <= 2 or before[-2:-1].isdigit() or before[-2:-1] in ")]}"
+        short = (word is not None and len(word[0]) <= 2) or before[-2:-1].isdigit() or before[-2:-1] in ")]}"
         return not (short and (lower or after in "=<>+-*/·×,≤≥"))
     return True
 
@@ -225,12 +226,12 @@ def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple
             out
             and waiting is None
             and kind is not Boundary.BLOCK
-            and (bare or kind is Boundary.SENTENCE and len(piece) < 40 and _APPROVAL.match(piece))
+            and (bare or (kind is Boundary.SENTENCE and len(piece) < 40 and _APPROVAL.match(piece)))
         ):
             out[-1] = (out[-1][0], end, out[-1][2])
             continue
         if following in (Boundary.SENTENCE, Boundary.CLAUSE) and (
-            bare or len(piece) < 40 and _OPENER.match(piece)
+            bare or (len(piece) < 40 and _OPENER.match(piece))
         ):
             waiting = waiting or (start, kind)
             continue

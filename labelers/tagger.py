@@ -1,0 +1,226 @@
+"""The shipped tagger of thinking factors: a linear-chain conditional random field over sentences and clauses.
+
+Each unit's acts are scored by a linear model over named features (cues, words, signs, numbers, position,
+neighbours); a transition matrix ties neighbours together; marginals by the forward-backward algorithm
+(Lafferty, McCallum and Pereira 2001) give the act and its score. `tagger_training` makes the weights.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemas import ActSpan, BadInput, Inventory, Trace
+from .tagger_features import Cues, features
+from .tagger_segments import Boundary, Unit, units
+
+Array = NDArray[np.float32]
+
+# An act that the weights do not know wins a unit where its cue matches, unless the model is surer than this.
+_CUE_ODDS = 4.0
+_NEVER = -1e4
+_MATRICES = ("emission", "bias", "start", "transition", "join")
+_WORDS = ("acts", "names")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What training writes. K acts, F features, 5 kinds of boundary.
+
+    `emission` is (F, K), `bias` and `start` (K,), `transition` (K, K) from row to column; `join` (5, K) is
+    the probability that two neighbouring units of one act are one span, by what stands between them.
+    """
+
+    acts: tuple[str, ...]
+    names: tuple[str, ...]
+    emission: Array
+    bias: Array
+    start: Array
+    transition: Array
+    join: Array
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, Any] = {k: getattr(self, k).astype(np.float16) for k in _MATRICES}
+        for k in _WORDS:
+            arrays[k] = np.frombuffer("\n".join(getattr(self, k)).encode(), np.uint8)
+        np.savez_compressed(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises BadInput for a file that is no tagger."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                fields: dict[str, Any] = {k: data[k].astype(np.float32) for k in _MATRICES}
+                fields |= {k: tuple(data[k].tobytes().decode().split("\n")) for k in _WORDS}
+        except OSError as e:
+            raise BadInput(e.strerror or "cannot be read", file=path) from e
+        except (ValueError, KeyError) as e:
+            raise BadInput("not a tagger's weights", file=path) from e
+        return cls(**fields)
+
+    def for_acts(self, acts: Sequence[str]) -> "Weights":
+        """The same weights for another inventory: columns in its order, zeros for acts unknown here."""
+        column = {a: i for i, a in enumerate(self.acts)}
+        pick = np.array([column.get(a, len(self.acts)) for a in acts])
+
+        def columns(m: Array) -> Array:
+            return np.concatenate([m, np.zeros((*m.shape[:-1], 1), np.float32)], axis=-1)[..., pick]
+
+        transition = columns(np.concatenate([self.transition, np.zeros((1, len(self.acts)), np.float32)]))
+        return Weights(
+            acts=tuple(acts),
+            names=self.names,
+            emission=columns(self.emission),
+            bias=columns(self.bias),
+            start=columns(self.start),
+            transition=transition[pick],
+            join=columns(self.join),
+        )
+
+
+class Tagger:
+    """Gives acts to text. Stateless once loaded, deterministic, numpy only."""
+
+    def __init__(self, weights: Weights, inventory: Inventory) -> None:
+        known = set(weights.acts)
+        self.acts = inventory.names
+        self._unknown = [i for i, a in enumerate(self.acts) if a not in known]
+        self._w = weights.for_acts(self.acts)
+        self._row = {name: i for i, name in enumerate(weights.names)}
+        self._cues = Cues(inventory)
+        self._index = {a: i for i, a in enumerate(self.acts)}
+
+    @classmethod
+    def load(cls, path: Path | None = None, inventory: Inventory | None = None) -> "Tagger":
+        """The shipped tagger, or one's own weights and inventory; raises BadInput.
+
+        An act that the weights do not know is given where its cues match and the model is not sure of
+        another; an act of the weights that the inventory does not have is never given.
+        """
+        if path is None and inventory is None:
+            return _shipped()
+        return cls(
+            Weights.load(path or _shipped_weights()), Inventory.load() if inventory is None else inventory
+        )
+
+    def tag(self, text: str, steps: Sequence[tuple[int, int]] | None = None) -> tuple[ActSpan, ...]:
+        """Spans that cover the text but for white space, none across the end of one of its `steps`.
+
+        `steps` defaults to `split_steps(text)`. An empty text has no span.
+        """
+        found = units(text, steps)
+        if not found:
+            return ()
+        marginals = self._marginals(text, found)
+        best = marginals.argmax(1)
+        spans: list[ActSpan] = []
+        first = 0
+        for i in range(1, len(found) + 1):
+            if i < len(found) and best[i] == best[first] and self._joined(found[i], int(best[i])):
+                continue
+            score = float(marginals[first:i, best[first]].mean())
+            spans.append(
+                ActSpan(
+                    start=found[first].start,
+                    end=found[i - 1].end,
+                    act=self.acts[best[first]],
+                    score=round(min(score, 1.0), 4),
+                )
+            )
+            first = i
+        return tuple(spans)
+
+    def tag_many(self, texts: Iterable[str]) -> list[tuple[ActSpan, ...]]:
+        return [self.tag(t) for t in texts]
+
+    def label(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[ActSpan, ...]:
+        """Acts for spans that are given: in order, without overlap."""
+        if not spans:
+            return ()
+        marginals = self._marginals(text, as_units(text, spans))
+        return tuple(
+            ActSpan(start=a, end=b, act=self.acts[k], score=round(min(float(m[k]), 1.0), 4))
+            for (a, b), m, k in zip(spans, marginals, marginals.argmax(1), strict=True)
+        )
+
+    def _joined(self, unit: Unit, act: int) -> bool:
+        return unit.boundary is not Boundary.STEP and bool(self._w.join[unit.boundary, act] >= 0.5)
+
+    def _marginals(self, text: str, found: Sequence[Unit]) -> Array:
+        """P(act | text) per unit, (T, K)."""
+        named, hints = features(text, found, self._cues)
+        get = self._row.get
+        rows = [[r for n in names if (r := get(n)) is not None] for names in named]
+        scores = _summed(self._w.emission, rows) + self._w.bias
+        for k in self._unknown:
+            hit = np.array([self.acts[k] in h for h in hints])
+            rival = np.logaddexp.reduce(np.delete(scores, self._unknown, axis=1), axis=1)
+            scores[:, k] = np.where(hit, rival + np.log(_CUE_ODDS), _NEVER)
+        return marginals(scores, self._w.start, self._w.transition)
+
+
+def as_units(text: str, spans: Sequence[tuple[int, int]]) -> list[Unit]:
+    """Given spans as units; a blank line before one opens a step."""
+    out: list[Unit] = []
+    at, step = 0, 0
+    for start, end in spans:
+        gap = text[at:start]
+        newlines = gap.count("\n")
+        kind = Boundary.STEP if not out or newlines > 1 else Boundary.LINE if newlines else Boundary.SENTENCE
+        step += kind is Boundary.STEP and bool(out)
+        out.append(Unit(start, end, kind, step))
+        at = end
+    return out
+
+
+def marginals(scores: Array, start: Array, transition: Array) -> Array:
+    """Posterior marginals of a linear chain by the scaled forward-backward algorithm.
+
+    `scores` (T, K) and `transition` (K, K) are log potentials; the result (T, K) has rows that sum to 1.
+    """
+    n = len(scores)
+    local = np.exp(scores - scores.max(1, keepdims=True))
+    step = np.exp(transition - transition.max())
+    forward, backward = np.empty_like(local), np.ones_like(local)
+    a = local[0] * np.exp(start - start.max())
+    forward[0] = a / a.sum()
+    for t in range(1, n):
+        a = (forward[t - 1] @ step) * local[t]
+        forward[t] = a / a.sum()
+    for t in range(n - 2, -1, -1):
+        b = step @ (local[t + 1] * backward[t + 1])
+        backward[t] = b / b.sum()
+    product = forward * backward
+    return np.asarray(product / product.sum(1, keepdims=True), np.float32)
+
+
+def _summed(matrix: Array, rows: Sequence[Sequence[int]]) -> Array:
+    """The sum of the matrix' rows per unit, (T, K)."""
+    flat = np.array([r for unit in rows for r in unit] or [0])
+    sizes = np.array([len(unit) for unit in rows])
+    edges = np.concatenate([[0], np.cumsum(sizes)])
+    total = np.zeros((len(flat) + 1, matrix.shape[1]), np.float32)
+    np.cumsum(matrix[flat], axis=0, out=total[1:])
+    return np.asarray(total[edges[1:]] - total[edges[:-1]], np.float32)
+
+
+def tag_trace(trace: Trace, tagger: Tagger) -> Trace:
+    """The trace with acts; one that has acts already, or no text, as it is."""
+    if trace.acts or not trace.text.strip():
+        return trace
+    steps = [(s.start, s.end) for s in trace.steps]
+    return trace.model_copy(update={"acts": tagger.tag(trace.text, steps or None)})
+
+
+def _shipped_weights() -> Path:
+    return Path(str(files("cotmill.data") / "tagger.npz"))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Tagger:
+    return Tagger(Weights.load(_shipped_weights()), Inventory.load())

@@ -1,0 +1,212 @@
+"""Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from `data/` alone.
+
+Tagged CoTs (`data/handwritten`, `data/tagger/cots.jsonl`) enter twice, cut into their own spans and into
+the tagger's units, so that both given spans and found ones are scored well; single sentences
+(`data/tagger/sentences.jsonl`) enter without position and neighbours. Features drop out at random, since
+the text to be tagged is never in the voice of the text learned from.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ..schemas import ActSpan, Inventory, generator, markup, rng_key, split_steps
+from .tagger import Weights, as_units
+from .tagger_features import Cues, features
+from .tagger_segments import Boundary, Unit, units
+
+_CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=")
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 30
+    rate: float = 0.02
+    decay: float = 0.02
+    dropout: float = 0.3
+    batch: int = 16
+    min_count: int = 2
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Document:
+    """Features and act per unit. A `chain` has a start and transitions; single sentences have neither."""
+
+    features: tuple[tuple[str, ...], ...]
+    acts: tuple[str, ...]
+    chain: bool = True
+
+
+def tagged_cots(data: Path) -> Iterator[tuple[str, tuple[ActSpan, ...]]]:
+    """Text and acts of every tagged CoT under `data/`."""
+    for path in sorted([*(data / "handwritten").glob("*.jsonl"), *(data / "tagger").glob("cots*.jsonl")]):
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.strip():
+                yield markup.trim(*markup.parse(json.loads(line)["cot"]))
+
+
+def documents(text: str, acts: Sequence[ActSpan], cues: Cues) -> list[Document]:
+    """A tagged CoT cut into its own spans, and cut into the tagger's units."""
+    own = as_units(text, [(a.start, a.end) for a in acts])
+    found = aligned(text, acts)
+    out = [_document(text, own, [a.act for a in acts], cues)]
+    if [(u.start, u.end) for u in own] != [(u.start, u.end) for u, _ in found]:
+        out.append(_document(text, [u for u, _ in found], [acts[i].act for _, i in found], cues))
+    return out
+
+
+def aligned(text: str, acts: Sequence[ActSpan]) -> list[tuple[Unit, int]]:
+    """The tagger's units, each with the number of the span that holds most of it."""
+    out = []
+    for unit in units(text, split_steps(text, acts)):
+        overlaps = [min(a.end, unit.end) - max(a.start, unit.start) for a in acts]
+        out.append((unit, int(np.argmax(overlaps))))
+    return out
+
+
+def sentences(data: Path, cues: Cues) -> list[Document]:
+    path = data / "tagger" / "sentences.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    out = []
+    for row in rows:
+        unit = Unit(0, len(row["text"]), Boundary.STEP, 0)
+        (names,), _ = features(row["text"], [unit], cues)
+        own = tuple(n for n in names if not n.startswith(_CONTEXT))
+        out.append(Document((own,), (row["act"],), chain=False))
+    return out
+
+
+def joins(cots: Sequence[tuple[str, Sequence[ActSpan]]], acts: Sequence[str]) -> np.ndarray:
+    """(5, K): how often neighbouring units of one act are one span, pulled towards the boundary's mean."""
+    same, total = np.zeros((len(Boundary), len(acts))), np.zeros((len(Boundary), len(acts)))
+    column = {a: i for i, a in enumerate(acts)}
+    for text, spans in cots:
+        found = aligned(text, spans)
+        for (_, before), (unit, here) in pairwise(found):
+            if spans[before].act == spans[here].act:
+                total[unit.boundary, column[spans[here].act]] += 1
+                same[unit.boundary, column[spans[here].act]] += before == here
+    mean = (same.sum(1, keepdims=True) + 1) / (total.sum(1, keepdims=True) + 2)
+    return np.asarray((same + 4 * mean) / (total + 4), np.float32)
+
+
+def train(
+    docs: Sequence[Document], acts: Sequence[str], join: np.ndarray, s: Settings = Settings()
+) -> Weights:
+    """Maximum likelihood with decoupled weight decay (AdamW), full determinism on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(s.seed)
+    counts = Counter(n for d in docs for unit in d.features for n in unit)
+    names = sorted(n for n, c in counts.items() if c >= s.min_count)
+    row, column = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}
+    k = len(acts)
+    emission = torch.nn.EmbeddingBag(len(names) + 1, k, mode="sum", padding_idx=len(names))
+    torch.nn.init.zeros_(emission.weight)
+    bias, start = torch.nn.Parameter(torch.zeros(k)), torch.nn.Parameter(torch.zeros(k))
+    transition = torch.nn.Parameter(torch.zeros(k, k))
+    data = [
+        ([[row[n] for n in u if n in row] for u in d.features], [column[a] for a in d.acts], d.chain)
+        for d in docs
+    ]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [emission.weight, transition], "weight_decay": s.decay / s.rate},
+            {"params": [bias, start], "weight_decay": 0.0},
+        ],
+        lr=s.rate,
+    )
+    batches = _batches(data, s.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, s.rate, total_steps=s.epochs * len(batches))
+    draw = generator(rng_key(s.seed, "tagger", "dropout"))
+    for _ in range(s.epochs):
+        for index in draw.permutation(len(batches)):
+            batch = [data[i] for i in batches[index]]
+            flat = [_kept(u, s.dropout, draw) for rows, _, _ in batch for u in rows]
+            offsets = torch.tensor(
+                np.concatenate([[0], np.cumsum([len(u) for u in flat])[:-1]]), dtype=torch.long
+            )
+            scores = emission(torch.tensor([r for u in flat for r in u], dtype=torch.long), offsets) + bias
+            loss = _loss(scores, batch, start, transition)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    with torch.no_grad():
+        return Weights(
+            acts=tuple(acts),
+            names=tuple(names),
+            emission=emission.weight[:-1].numpy() * (1 - s.dropout),
+            bias=bias.numpy(),
+            start=start.numpy(),
+            transition=transition.numpy(),
+            join=join,
+        )
+
+
+def _document(text: str, found: Sequence[Unit], acts: Sequence[str], cues: Cues) -> Document:
+    names, _ = features(text, found, cues)
+    return Document(tuple(map(tuple, names)), tuple(acts))
+
+
+def _batches(data, size):
+    """Chains by length, single sentences many at once."""
+    order = sorted(range(len(data)), key=lambda i: (data[i][2], len(data[i][1]), i))
+    singles = [i for i in order if not data[i][2]]
+    chains = [i for i in order if data[i][2]]
+    cut = [chains[i : i + size] for i in range(0, len(chains), size)]
+    return cut + [
+        singles[i :: max(1, len(singles) // 256)] for i in range(max(1, len(singles) // 256)) if singles
+    ]
+
+
+def _kept(rows, share, draw):
+    return [r for r, u in zip(rows, draw.random(len(rows)), strict=True) if u >= share]
+
+
+def _loss(scores, batch, start, transition):
+    """Negative log-likelihood per unit of the batch's chains (padded) or sentences."""
+    import torch
+
+    lengths = [len(acts) for _, acts, _ in batch]
+    gold = torch.tensor([a for _, acts, _ in batch for a in acts])
+    if not batch[0][2]:
+        return torch.nn.functional.cross_entropy(scores, gold)
+    pieces = torch.split(scores, lengths)
+    padded = torch.nn.utils.rnn.pad_sequence(list(pieces), batch_first=True)  # (B, T, K)
+    target = torch.nn.utils.rnn.pad_sequence(list(torch.split(gold, lengths)), batch_first=True)
+    live = torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None]
+    alpha = padded[:, 0] + start
+    path = start[target[:, 0]] + padded[:, 0].gather(1, target[:, :1])[:, 0]
+    for t in range(1, padded.shape[1]):
+        grown = torch.logsumexp(alpha[:, :, None] + transition, 1) + padded[:, t]
+        alpha = torch.where(live[:, t, None], grown, alpha)
+        more = transition[target[:, t - 1], target[:, t]] + padded[:, t].gather(1, target[:, t : t + 1])[:, 0]
+        path = path + torch.where(live[:, t], more, torch.zeros_like(more))
+    return (torch.logsumexp(alpha, 1) - path).sum() / sum(lengths)
+
+
+def main(out: Path) -> None:
+    data, inventory = Path(str(files("cotmill.data"))), Inventory.load()
+    cues = Cues(inventory)
+    cots = list(tagged_cots(data))
+    docs = [d for text, acts in cots for d in documents(text, acts, cues)] + sentences(data, cues)
+    weights = train(docs, inventory.names, joins(cots, inventory.names))
+    weights.save(out)
+    spans = sum(len(a) for _, a in cots)
+    print(
+        f"{len(cots)} CoTs, {spans} spans, {len(weights.names)} features, {out.stat().st_size / 1e6:.2f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(str(files("cotmill.data"))) / "tagger.npz")
