@@ -6,6 +6,7 @@ from .. import __version__
 from ..models.policy import Sample
 from ..schemas import (
     ActSpan,
+    Domain,
     Generator,
     MarkupError,
     Method,
@@ -25,6 +26,12 @@ from ..verifiers.base import Verifier
 ANSWER = "Answer"
 NO_ANSWER = Verdict(
     outcome=Outcome.WRONG, reason="no final answer", evidence="the trace gives no final answer"
+)
+
+NOT_COMPARABLE = Verdict(
+    outcome=Outcome.UNDECIDED,
+    reason="answers differ as text",
+    evidence="the answers differ as text, which decides nothing outside mathematics",
 )
 
 
@@ -149,6 +156,8 @@ def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
     decided = []
     for i, (trace, answer) in enumerate(zip(traces, answers, strict=True)):
         verdict = verdicts.get(i)
+        if verdict and verdict.outcome is Outcome.WRONG and trace.domain is not Domain.MATH:
+            verdict = NOT_COMPARABLE
         if verdict is None and trace.text and trace.reference and not _policy_failed(trace):
             verdict = NO_ANSWER
         decided.append(trace if verdict is None else _with_verdict(trace, answer, verdict, verifier.name))

@@ -1,0 +1,44 @@
+"""What several test folders share: the command line as a user calls it, and one tiny run."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cotmill = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = [sys.executable, "-m", "cotmill.pipelines.cli"]
+
+
+@pytest.fixture(scope="session")
+def cotmill() -> Cotmill:
+    """Call the command line: `cotmill("check", folder)`; standard output and error as text."""
+
+    def call(*args: object, cwd: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *map(str, args)],
+            cwd=cwd,
+            env=os.environ | {"COLUMNS": "100"} | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def configs() -> Path:
+    return Path(__file__).parents[1] / "pipelines" / "configs"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, cotmill: Cotmill, configs: Path) -> Path:
+    """The finished folder of the tiny configuration. Read it, do not write into it."""
+    out = tmp_path_factory.mktemp("tiny") / "run"
+    done = cotmill("run", configs / "tiny.yaml", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
