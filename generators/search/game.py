@@ -1,0 +1,210 @@
+"""Thinking as a game: states are chains of thought, the end is an answer, and a verifier says who won.
+
+What searches over acts and over whole steps have in common: keys, leaf values, ends, and a record of both.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ...models.batcher import Batcher
+from ...models.policy import Policy, Sample, SampleRequest
+from ...schemas import Candidate, Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
+from ..assemble import assemble
+from .notation import Notation, text_of
+from .settings import SearchSettings
+from .tree import Evaluation
+
+Scorer = Callable[[str, Sequence[str]], Sequence[float]]
+"""`score(question, prefixes)`: per CoT prefix the probability, in [0, 1], that it leads to a right answer."""
+
+TOO_DEEP = "cut off: max_depth reached"
+_Z = {Outcome.CORRECT: 1.0, Outcome.WRONG: -1.0, Outcome.UNDECIDED: 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class CotState:
+    """Where a game stands: the CoT so far as `body` (open markup; text where no acts are known).
+
+    `depth` counts moves, `tokens` those sampled on the way here. A game that is over has its whole CoT as
+    `body`; one that stopped unfinished says why in `error`.
+    """
+
+    body: str
+    depth: int = 0
+    tokens: int = 0
+    over: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What all games of a shard share. `decide` gives traces their outcomes, many at once."""
+
+    batcher: Batcher
+    settings: SearchSettings
+    inventory: Inventory
+    decide: Callable[[list[Trace]], list[Trace]]
+    run_seed: int
+    scorer: Scorer | None = None
+
+    @property
+    def policy(self) -> Policy:
+        return self.batcher.policy
+
+    def decided(self, trace: Trace) -> "asyncio.Future[Trace]":
+        """To be awaited: the trace with its outcome."""
+        key = (trace.trace_id, trace.provenance.rng_key, trace.error or "")
+        return self.batcher.submit("verify", key, trace, self.decide)
+
+    def scores(self, question: str, bodies: Iterable[str]) -> "asyncio.Future[list[float]]":
+        """To be awaited: the scorer's probability for each body."""
+        item = (question, *bodies)
+        return self.batcher.submit("score", item, item, self._score)
+
+    def _score(self, items: list[tuple[str, ...]]) -> list[list[float]]:
+        """One call of the scorer per question."""
+        assert self.scorer is not None
+        asked: dict[str, list[str]] = {}
+        for question, *bodies in items:
+            asked.setdefault(question, []).extend(bodies)
+        scored = {}
+        for question, bodies in asked.items():
+            scores = [float(score) for score in self.scorer(question, bodies)]
+            if len(scores) != len(bodies) or not all(0 <= score <= 1 for score in scores):
+                raise ValueError("a scorer must give one probability in [0, 1] per prefix")
+            scored[question] = iter(scores)
+        return [[next(scored[question]) for _ in bodies] for question, *bodies in items]
+
+
+class CotGame:
+    """One question, thought about from one prefix of a CoT (`start`: a body of `prefix_steps` steps).
+
+    `ends` holds every finished trace met on the way, by id, with its count; `evidence` the rollouts from each
+    evaluated state, (n_correct, n_decided) by its text; `candidates` what was sampled after each body.
+    """
+
+    action_kind: str
+
+    def __init__(self, table: Table, seed: Seed, start: str = "", prefix_steps: int = 0) -> None:
+        tags = table.policy.writes_tags
+        separator = "\n\n" if "\n\n" in text_of(start) else table.settings.separator
+        self.table = table
+        self.seed = seed
+        self.notation = Notation(tags, tags or table.settings.acts == "tags", separator)
+        self.start = CotState(start or self.notation.empty)
+        self.prefix_steps = prefix_steps
+        self.ends: dict[str, Trace] = {}
+        self.evidence: dict[str, tuple[int, int]] = {}
+        self.candidates: dict[str, list[Candidate]] = {}
+        self._ended: dict[CotState, Trace] = {}
+
+    def key(self, state: CotState, purpose: str, index: int = 0) -> str:
+        """The key of one draw at a state; the same in whatever order the tree comes there."""
+        place = content_hash("search", self.seed.seed_id, self.start.body, state.body)
+        return rng_key(self.table.run_seed, place, purpose, index)
+
+    def prompt(self, shown: str) -> str:
+        return self.table.policy.prompt(self.seed.question, shown)
+
+    async def result(self, state: CotState) -> Evaluation | None:
+        """The evaluation of a state at which the game is over; None where it goes on."""
+        if not state.over and state.depth < self.table.settings.max_depth:
+            return None
+        return await self.over(state)
+
+    async def over(self, state: CotState, why: str = TOO_DEEP) -> Evaluation:
+        """The evaluation z of a state where the game ends: +1 correct, -1 wrong, 0 where nobody knows."""
+        return Evaluation(_Z[(await self.end(state, why)).outcome])
+
+    async def end(self, state: CotState, why: str = TOO_DEEP) -> Trace:
+        """The decided trace of a state at which the game is over; one that could go on is stopped there."""
+        if state not in self._ended:
+            final = state if state.over else self.stopped(state, why)
+            pool = set(self.table.settings.temperatures)
+            trace = await self.table.decided(
+                self.trace(
+                    final,
+                    Sample("", state.tokens, "stop"),
+                    self.key(state, "end"),
+                    pool.pop() if len(pool) == 1 else None,
+                )
+            )
+            self._ended[state] = trace
+            self._record(trace)
+        return self._ended[state]
+
+    def stopped(self, state: CotState, why: str) -> CotState:
+        """Where the game is over although the CoT is not."""
+        body = self.notation.closed(state.body)
+        return replace(state, body=body, depth=state.depth + 1, over=True, error=why)
+
+    async def roll_out(self, state: CotState, n: int, temperature: float) -> list[Trace]:
+        """`n` CoTs continued from a state to their ends in one go, decided."""
+        prefix = self.notation.visible(state.body)
+        request = SampleRequest(
+            prompt=self.prompt(prefix),
+            key=self.key(state, "rollout"),
+            n=n,
+            max_tokens=self.table.settings.max_tokens,
+            temperature=temperature,
+            stop=(markup.THINK_END,) if self.notation.tags else (),
+        )
+        verdicts = [
+            self.table.decided(
+                self.trace(
+                    CotState(prefix + sample.text, over=True),
+                    replace(sample, tokens=state.tokens + sample.tokens),
+                    request.key,
+                    temperature,
+                )
+            )
+            for sample in await self.table.batcher.sample(request)
+        ]
+        traces = [await verdict for verdict in verdicts]
+        for trace in traces:
+            self._record(trace)
+        return traces
+
+    async def leaf_value(self, state: CotState) -> float:
+        """V(s): the rollouts' mean result, the scorer's opinion, or their mix; 0 where there is neither."""
+        settings = self.table.settings
+        opinion = self.table.scores(self.seed.question, [state.body]) if self.table.scorer else None
+        rolled = judged = 0.0
+        if settings.rollouts:
+            traces = await self.roll_out(state, settings.rollouts, settings.rollout_temperature)
+            outcomes = [t.outcome for t in traces]
+            decided = sum(o is not Outcome.UNDECIDED for o in outcomes)
+            self.evidence[text_of(state.body)] = (sum(o is Outcome.CORRECT for o in outcomes), decided)
+            rolled = sum(_Z[o] for o in outcomes) / len(outcomes)
+        if opinion is None:
+            return rolled
+        judged = 2 * (await opinion)[0] - 1
+        weight = settings.rollout_weight if settings.rollouts else 0.0
+        return weight * rolled + (1 - weight) * judged
+
+    def trace(self, state: CotState, sample: Sample, key: str, temperature: float | None) -> Trace:
+        """A whole CoT as an undecided trace; no temperature where several wrote it."""
+        policy = self.table.policy
+        trace = assemble(
+            self.seed,
+            state.body,
+            generator=Generator.SEARCH,
+            prefix_steps=self.prefix_steps,
+            policy=policy.name,
+            policy_hash=policy.hash,
+            temperature=temperature or 0.0,
+            key=key,
+            sample=sample,
+        )
+        if temperature is None:
+            provenance = trace.provenance.model_copy(update={"temperature": None})
+            trace = trace.model_copy(update={"provenance": provenance})
+        return trace if state.error is None else trace.model_copy(update={"error": state.error})
+
+    def _record(self, trace: Trace) -> None:
+        if not trace.text:
+            return
+        seen = self.ends.get(trace.trace_id)
+        count = trace.count + (seen.count if seen else 0)
+        self.ends[trace.trace_id] = (seen or trace).model_copy(update={"count": count})

@@ -1,0 +1,102 @@
+"""Self-correction from the tree: a wrong branch, the act that notices it, the right branch, in one trace.
+
+Where a line and a losing side branch part, a person might have taken the wrong one, noticed, and gone back.
+The words that notice are the policy's own, written with the wrong branch before its eyes; what is spliced
+must end right by the verifier's word, or is not kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...models.policy import Sample
+from ...schemas import Outcome, Trace, markup
+from .game import CotState
+from .play import Game, Played, whole_body
+from .segments import act_segment
+from .tree import Node
+
+NOTICING = ("DetectError", "Backtrack")
+LOST = -0.9
+"""A state whose mean result is at most this is a wrong turn: (nearly) everything tried from it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongTurn:
+    """A losing state off the right line, and the state where the two part; `tries` says how sure it is."""
+
+    fork: CotState
+    wrong: CotState
+    tries: int
+
+
+async def splice(game: Game, played: Played) -> list[Trace]:
+    """Up to `splices` self-corrections from one game, surest wrong turns first; none without a right end."""
+    acts = [a for a in NOTICING if a in game.table.inventory.names]
+    right = _right_end(game, played)
+    if right is None or not acts:
+        return []
+    line = whole_body(right)
+    turns = sorted(_wrong_turns(game, played.start, line), key=lambda t: (-t.tries, t.wrong.body))
+    made = []
+    for turn in turns[: game.table.settings.splices]:
+        trace = await _spliced(game, turn, right, line, acts)
+        if trace is not None:
+            made.append(trace)
+    return made
+
+
+async def _spliced(game: Game, turn: WrongTurn, right: Trace, line: str, acts: list[str]) -> Trace | None:
+    noticed = await act_segment(game, turn.wrong, await _likelier(game, turn.wrong, acts))
+    if noticed.over:
+        return None
+    rest = line[len(turn.fork.body) :].lstrip()
+    body = noticed.body + game.notation.joint(noticed.body) + rest
+    tokens = noticed.tokens + max(0, right.tokens - turn.fork.tokens)
+    state = CotState(body, tokens=tokens, over=True)
+    draft = game.trace(state, Sample("", tokens, "stop"), game.key(turn.wrong, "splice"), None)
+    trace = await game.table.decided(draft)
+    return trace if trace.outcome is Outcome.CORRECT and trace.error is None else None
+
+
+async def _likelier(game: Game, state: CotState, acts: list[str]) -> str:
+    """The act by which the policy would rather notice; the first where it writes no tags."""
+    if not game.notation.tags or len(acts) == 1:
+        return acts[0]
+    joint = game.notation.joint(state.body)
+    tags = [joint + markup.act_start(a) for a in acts]
+    logprobs = await game.table.batcher.logprobs(game.prompt(state.body), tags)
+    return acts[max(range(len(acts)), key=lambda i: (logprobs[i], -i))]
+
+
+def _right_end(game: Game, played: Played) -> Trace | None:
+    """The played trace if it is right, else the first right end met."""
+    ends = [played.trace, *game.ends.values()]
+    return next(
+        (t for t in ends if t.outcome is Outcome.CORRECT and t.error is None and _writes(game, t)), None
+    )
+
+
+def _writes(game: Game, trace: Trace) -> bool:
+    return bool(trace.acts) == game.notation.marked
+
+
+def _wrong_turns(game: Game, start: Node[CotState], line: str) -> Iterator[WrongTurn]:
+    """The first losing states off the line, below every state that it shares with the tree."""
+    rollouts = max(1, game.table.settings.rollouts)
+    waiting = [(start, start.state)]
+    while waiting:
+        node, fork = waiting.pop()
+        for edge in node.edges:
+            child = edge.child
+            if child is None or not edge.visits or child.state.over:
+                continue
+            if _leads_to(child.state.body, line, game.notation.joint(child.state.body)):
+                waiting.append((child, child.state))
+            elif edge.q > LOST:
+                waiting.append((child, fork))
+            elif edge.visits * rollouts > 1:
+                yield WrongTurn(fork, child.state, edge.visits * rollouts)
+
+
+def _leads_to(body: str, line: str, joint: str) -> bool:
+    return line.startswith(body + joint) or line.removesuffix(markup.THINK_END) == body
