@@ -1,6 +1,7 @@
 """What several test folders share: the command line as a user calls it, and one tiny run."""
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,3 +43,11 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, cotmill: Cotmill, configs
     done = cotmill("run", configs / "tiny.yaml", "--out", out)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def synthetic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder made by hand (`synthetic_run.py`). Read it, do not write into it."""
+    folder = tmp_path_factory.mktemp("synthetic") / "run"
+    runpy.run_path(str(Path(__file__).with_name("synthetic_run.py")))["build"](folder)
+    return folder
