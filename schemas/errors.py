@@ -26,5 +26,8 @@ class MarkupError(CotmillError):
     """A text is not well-formed markup; `position` counts code points from 0."""
 
     def __init__(self, what: str, position: int) -> None:
-        self.position = position
-        super().__init__(f"{what} at character {position}")
+        self.what, self.position = what, position
+        super().__init__(what, position)
+
+    def __str__(self) -> str:
+        return f"{self.what} at character {self.position}"

@@ -11,8 +11,10 @@ def content_hash(*parts: Part) -> str:
     """32 hex digits that depend on every part, on their types and on their order (BLAKE2b, 128 bit)."""
     h = hashlib.blake2b(digest_size=16)
     for part in parts:
-        data = repr(part).encode("utf-8", "surrogatepass")
-        h.update(len(data).to_bytes(8, "little"))
+        # Not repr for texts: what it escapes depends on Python's Unicode version.
+        kind, text = ("s", part) if isinstance(part, str) else ("n", repr(part))
+        data = text.encode("utf-8", "surrogatepass")
+        h.update(f"{kind}{len(data)}:".encode())
         h.update(data)
     return h.hexdigest()
 
