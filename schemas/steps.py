@@ -1,16 +1,14 @@
 """Where a chain of thought is cut into steps."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from .records import ActSpan
 
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _LINE = re.compile(r"\n\s*")
-# Nothing is cut inside a code fence or a displayed formula.
-_WHOLE = re.compile(
-    r"^```.*?^```|\$\$.*?\$\$|\\\[.*?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL | re.MULTILINE
-)
+_MARK = re.compile(r"^```|\$\$|(?<!\\)\\[\[\]]|\\(?:begin|end)\{\w+\*?\}", re.MULTILINE)
 
 
 def split_steps(text: str, acts: Sequence[ActSpan] = ()) -> tuple[tuple[int, int], ...]:
@@ -19,9 +17,10 @@ def split_steps(text: str, acts: Sequence[ActSpan] = ()) -> tuple[tuple[int, int
     A cut falls between acts, never inside one; without acts, never inside a code fence or a displayed
     formula. Spans carry no white space at their ends; together they hold every other character.
     """
-    whole = [(a.start, a.end) for a in acts] or [m.span() for m in _WHOLE.finditer(text)]
+    whole = [(a.start, a.end) for a in acts] or _blocks(text)
+    ends = [end for _, end in whole]
     for pattern in (_BLANK, _LINE):
-        cuts = [m.span() for m in pattern.finditer(text) if not _inside(m.start(), m.end(), whole)]
+        cuts = [m.span() for m in pattern.finditer(text) if not _inside(*m.span(), whole, ends)]
         if any(text[:a].strip() and text[b:].strip() for a, b in cuts):
             break
     edges = [0, *(x for cut in cuts for x in cut), len(text)]
@@ -42,8 +41,32 @@ def join_steps(steps: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
     return "\n\n".join(kept), tuple(spans)
 
 
-def _inside(start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(a < end and start < b for a, b in spans)
+def _blocks(text: str) -> list[tuple[int, int]]:
+    """The outermost code fences and displayed formulas, in one pass; what is never closed is none."""
+    marks = list(_MARK.finditer(text))
+    last = {m.group(): m.start() for m in marks}
+    blocks, closer, start = [], "", 0
+    for m in marks:
+        if closer:
+            if m.group() == closer:
+                blocks.append((start, m.end()))
+                closer = ""
+        elif last.get(end := _closer(m.group()), -1) > m.start():
+            closer, start = end, m.start()
+    return blocks
+
+
+def _closer(mark: str) -> str:
+    """What closes a block that `mark` opens; empty where it opens none."""
+    if mark.startswith("\\begin"):
+        return mark.replace("begin", "end", 1)
+    return {"```": "```", "$$": "$$", "\\[": "\\]"}.get(mark, "")
+
+
+def _inside(start: int, end: int, spans: Sequence[tuple[int, int]], ends: Sequence[int]) -> bool:
+    """Whether [start, end) meets one of the ordered spans."""
+    i = bisect_right(ends, start)
+    return i < len(spans) and spans[i][0] < end
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
