@@ -116,9 +116,9 @@ class _Checker:
         for name in TABLES:
             if not any(s.table == name for s in self.manifest.shards):
                 self._found("missing", name, "the manifest lists no shard of this table")
-            for path in sorted((self.folder / name).rglob("*")):
-                relative = path.relative_to(self.folder).as_posix()
-                if not path.is_dir() and relative not in listed:
+            for file in sorted((self.folder / name).rglob("*")):
+                relative = file.relative_to(self.folder).as_posix()
+                if not file.is_dir() and relative not in listed:
                     self._found("foreign", relative, "the manifest does not list it")
 
     def _shard(self, shard: ShardFile) -> bool:

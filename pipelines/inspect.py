@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..generators import families
-from ..schemas import Outcome, Step, Trace, labels
+from ..schemas import Origin, Outcome, Step, Trace, labels
 from ..schemas.tables import Row, trace_from_row
 from .browse import Run
 from .colours import fill_of, group_of
@@ -143,7 +143,11 @@ def _trace(run: Run, row: Row) -> RenderableType:
         _fields(question=trace.question),
     ]
     for i, step in enumerate(trace.steps):
-        remarks = ["first error" * (i == first), f"truly {_clean(clean[i])}" if clean else ""]
+        remarks = [
+            str(step.origin),
+            "first error" * (i == first),
+            f"truly {_clean(clean[i])}" if clean else "",
+        ]
         parts += [_step_head(i, step, hard[i], remarks), Padding(_step_acts(trace, step), (0, 0, 0, 4))]
     made = trace.provenance
     temperature = "" if made.temperature is None else f", temperature {made.temperature}"
@@ -168,7 +172,7 @@ def _step(run: Run, row: Row) -> RenderableType:
     step = Step(
         start=0,
         end=len(row["step"]),
-        origin="policy",
+        origin=Origin.POLICY,
         **{k: row[k] for k in ("n_rollouts", "n_correct", "method", "judge", "reason")},
     )
     return Group(
@@ -211,7 +215,7 @@ def _step_head(index: int, step: Step, hard: bool | None, remarks: Sequence[str]
         parts.append(f"q {labels.soft(step):.2f} [{interval[0]:.2f}, {interval[1]:.2f}]")
     counts = f"{step.n_correct}/{step.n_rollouts} " if step.n_rollouts else ""
     judge = f"judge {step.judge.by}: {step.judge.label:+d} ({step.judge.score:.2f})" if step.judge else ""
-    parts += [f"{counts}{step.method or ''}", step.reason or "", judge, str(step.origin), *remarks]
+    parts += [f"{counts}{step.method or ''}", step.reason or "", judge, *remarks]
     details = ", ".join(printable(p) for p in parts if p)
     return Text.assemble(f"{index + 1:>3} ", (said, style), f"  {details}")
 
