@@ -1,6 +1,7 @@
 """Model folders: finding, opening and hashing them. A hub name becomes the folder it is cached in."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,33 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     if not tokenizer.is_fast:
         raise BadInput("its tokenizer gives no character offsets: a fast one is needed", file=folder)
     return tokenizer
+
+
+def stored_dtype(model: "PreTrainedModel") -> torch.dtype | None:
+    """The type that the model's weights have in its folder, where its configuration says so."""
+    config = Path(str(model.name_or_path)) / "config.json"
+    try:
+        stored = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    dtype = getattr(torch, str(stored.get("dtype") or stored.get("torch_dtype")), None)
+    return dtype if isinstance(dtype, torch.dtype) else None
+
+
+def save_model(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: torch.dtype | None
+) -> None:
+    """Write a Hugging Face folder; floating-point weights in `dtype`, or as they are."""
+    weights: dict[str, Any] = dict(model.state_dict())
+    if dtype is not None:
+        weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()}
+    with quiet():
+        model.save_pretrained(folder, state_dict=weights)
+    tokenizer.save_pretrained(folder)
+    if dtype is not None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["dtype"] = str(dtype).removeprefix("torch.")
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def content_hash_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..schemas import BadInput
 from ..schemas.markup import THINK_START
 from . import prompts as prompting
-from .folder import load_model, load_tokenizer, local_folder, quiet
+from .folder import load_model, load_tokenizer, local_folder, save_model, stored_dtype
 from .sampling import token_scores
 from .tokenizer import knows_tags
 
@@ -54,6 +54,10 @@ class EncodedSteps:
     ids: list[int]
     prompt_end: int
     ends: list[int]
+
+    def within(self, context: int) -> "EncodedSteps":
+        """The row without what lies beyond the first `context` tokens."""
+        return EncodedSteps(self.ids[:context], self.prompt_end, [e for e in self.ends if e < context])
 
 
 class RewardHead(nn.Module):
@@ -120,14 +124,23 @@ class RewardModel(nn.Module):
     def device(self) -> torch.device:
         return self.trunk.device
 
+    @property
+    def stored_dtype(self) -> torch.dtype | None:
+        """The type that the trunk's weights were stored in, where its configuration says so."""
+        return stored_dtype(self.trunk)
+
+    @classmethod
+    def open(cls, folder_or_name: str, device: str = "auto", dtype: torch.dtype | None = None) -> Self:
+        """A reward model where there is one, else a fresh head on a causal LM."""
+        folder = local_folder(folder_or_name)
+        known = (folder / CARD_FILE).exists()
+        return (cls.load if known else cls.from_backbone)(str(folder), device, dtype)
+
     @classmethod
     def from_backbone(
         cls, folder_or_name: str, device: str = "auto", dtype: torch.dtype | None = None
     ) -> Self:
-        """A fresh head on a causal LM: a cotmill policy, any model folder, or a hub name; raises BadInput.
-
-        A reward model's folder is a model folder too: its trunk is taken.
-        """
+        """A fresh head on a causal LM: a cotmill policy, any model folder, or a hub name; raises BadInput."""
         folder = local_folder(folder_or_name)
         trunk, tokenizer = load_model(folder, device, dtype), load_tokenizer(folder)
         head = RewardHead(trunk.config.get_text_config().hidden_size).to(trunk.device)
@@ -152,12 +165,7 @@ class RewardModel(nn.Module):
         The trunk keeps its type unless `dtype` says another.
         """
         place = Path(folder)
-        weights: dict[str, Any] = dict(self.trunk.state_dict())
-        if dtype is not None:
-            weights = {name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()}
-        with quiet():
-            self.trunk.save_pretrained(place, state_dict=weights)
-        self.tokenizer.save_pretrained(place)
+        save_model(self.trunk, self.tokenizer, place, dtype)
         save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, place / HEAD_FILE)
         card = {"kind": "prm", "input": self.input}
         (place / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -227,7 +235,7 @@ class RewardModel(nn.Module):
         order = sorted((i for i, r in enumerate(encoded) if r.ends), key=lambda i: (len(encoded[i].ids), i))
         batch: list[tuple[int, EncodedSteps]] = []
         for i in order:
-            row = _within(encoded[i], self.context)
+            row = encoded[i].within(self.context)
             if not row.ends:
                 continue
             if batch and len(row.ids) * (len(batch) + 1) > _TOKENS_AT_ONCE:
@@ -255,11 +263,6 @@ def _locate(head: int, row: StepsRow, ids: list[int], spans: Sequence[tuple[int,
         prompt_end=bisect_left(starts, head) - 1,
         ends=[bisect_left(starts, head + end) - 1 for end in row.ends],
     )
-
-
-def _within(row: EncodedSteps, context: int) -> EncodedSteps:
-    """The row without what lies beyond the model's context."""
-    return EncodedSteps(row.ids[:context], row.prompt_end, [e for e in row.ends if e < context])
 
 
 def _read_card(folder: Path) -> Input:

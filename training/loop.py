@@ -1,0 +1,172 @@
+"""The optimisation that all objectives share: transformers' Trainer over planned batches.
+
+What is ours: batches by tokens, a schedule that also knows wall time, progress, and exact resumption.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from ..models.folder import pick_device
+from .batches import TokenBatches
+from .progress import Progress, StepProgress
+from .settings import TrainSettings
+
+CHECKPOINTS = "checkpoints"
+_WEIGHTS = "pytorch_model.bin"  # the name under which Trainer looks for a state dict
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a training run did: optimiser steps, unpadded tokens, mean loss of its last tenth."""
+
+    steps: int
+    tokens: int
+    loss: float
+
+
+def fit(
+    model: nn.Module,
+    rows: Sequence[Any],
+    lengths: Sequence[int],
+    collate: Callable[[list[Any]], dict[str, Tensor]],
+    settings: TrainSettings,
+    out: Path,
+    progress: Progress,
+    groups: Sequence[dict[str, Any]] | None = None,
+) -> Fit:
+    """Train `model` in place on `rows` (`lengths`: their tokens), going on from the last checkpoint in `out`.
+
+    `groups` are the optimiser's parameter groups where they differ (each with its "params" and "lr").
+    On CPU two runs with the same settings and threads end with the same weights, interrupted or not,
+    unless `max_minutes` cut them short. On CUDA it trains in bfloat16 with float32 weights.
+    """
+    device = pick_device(settings.device)
+    arguments = TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        num_train_epochs=1,  # the plan of batches is the whole run
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.lr,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        use_cpu=device.type == "cpu",
+        bf16=device.type == "cuda",
+        logging_steps=10,
+        report_to="none",
+        disable_tqdm=True,
+        save_steps=settings.checkpoint_every,
+        save_total_limit=1,
+        accelerator_config={"even_batches": False},
+        remove_unused_columns=False,
+        log_level="error",
+    )
+    batches = TokenBatches(
+        lengths,
+        settings.tokens_per_batch,
+        f"train {settings.seed}",
+        epochs=settings.epochs,
+        steps=settings.max_steps and settings.max_steps * settings.accumulate,
+        world=arguments.world_size,
+    )
+    shown = StepProgress(
+        progress, [sum(lengths[i] for i in batch) for batch in batches], settings.max_minutes
+    )
+    trainer = PlannedTrainer(
+        model=model,
+        args=arguments,
+        data_collator=collate,
+        train_dataset=rows,
+        callbacks=[shown],
+        batches=batches,
+        groups=groups or [{"params": [p for p in model.parameters() if p.requires_grad]}],
+        lr_factor=lambda step, steps: lr_factor(step, steps, settings, shown.elapsed),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    last = losses[-max(1, len(losses) // 10) :]
+    return Fit(
+        steps=trainer.state.global_step,
+        tokens=shown.tokens(trainer.state.global_step * settings.accumulate * arguments.world_size),
+        loss=sum(last) / len(last) if last else float("nan"),
+    )
+
+
+def lr_factor(step: int, steps: int, settings: TrainSettings, elapsed: float) -> float:
+    """Warm-up, then constant, then linear to 0 over the last share `decay` of steps, or of `max_minutes`.
+
+    `elapsed` is in seconds.
+    """
+    done = step / steps
+    if settings.max_minutes is not None:
+        done = max(done, elapsed / (60 * settings.max_minutes))
+    falling = min(1.0, max(0.0, 1 - done) / settings.decay) if settings.decay else 1.0
+    return min(1.0, (step + 1) / (settings.warmup_steps + 1)) * falling
+
+
+class PlannedTrainer(Trainer):
+    """Trainer with a plan of batches, a schedule, and checkpoints of any module's float32 weights."""
+
+    def __init__(
+        self,
+        *,
+        batches: TokenBatches,
+        groups: Sequence[dict[str, Any]],
+        lr_factor: Callable[[int, int], float],
+        **arguments: Any,
+    ) -> None:
+        self.batches, self.groups, self.lr_factor = batches, groups, lr_factor
+        super().__init__(**arguments)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        rows: Any = self.train_dataset
+        loader: DataLoader[Any] = self.accelerator.prepare(
+            DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator)
+        )
+        return loader
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(
+                list(self.groups),
+                lr=self.args.learning_rate,
+                betas=(0.9, 0.98),
+                weight_decay=self.args.weight_decay,
+                fused=True,
+            )
+        optimizer: torch.optim.Optimizer = self.optimizer
+        return optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> LRScheduler:
+        if self.lr_scheduler is None:
+            tuned: Any = optimizer or self.optimizer
+            self.lr_scheduler = LambdaLR(tuned, lambda step: self.lr_factor(step, num_training_steps))
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        model: Any = self.model
+        torch.save(state_dict or model.state_dict(), folder / _WEIGHTS)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint: Trainer writes its state last, so one without it was cut off."""
+    found: dict[int, Path] = {}
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        try:
+            found[json.loads(path.read_text(encoding="utf-8"))["global_step"]] = path.parent
+        except (OSError, ValueError, KeyError):
+            continue
+    return str(found[max(found)]) if found else None

@@ -1,0 +1,33 @@
+"""What every training run can be told (`--set key=value`)."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class TrainSettings(BaseModel):
+    """Settings that all objectives share; each has its own defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    init: str | None = Field(None, description="a checkpoint, a Hugging Face model folder or a hub name")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0)
+    epochs: float = Field(1.0, gt=0, description="passes over the rows")
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps; takes the place of epochs")
+    max_minutes: float | None = Field(
+        None, gt=0, description="stop after so much wall time; the result then depends on the machine"
+    )
+    tokens_per_batch: int = Field(4096, ge=1, description="padded tokens per step and device")
+    accumulate: int = Field(1, ge=1, description="batches per optimiser step")
+    lr: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(20, ge=0)
+    decay: float = Field(0.3, ge=0, le=1, description="share of the run, at its end, that lowers lr to 0")
+    weight_decay: float = Field(0.05, ge=0)
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints, from which it resumes")
+
+    @model_validator(mode="after")
+    def _warmed_before_decay(self) -> Self:
+        if self.max_steps is not None and self.warmup_steps > self.max_steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} exceeds max_steps {self.max_steps}")
+        return self

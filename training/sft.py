@@ -1,0 +1,216 @@
+"""Supervised fine-tuning (SFT): the policy learns to write the traces' markup.
+
+The loss is on the chain of thought alone, its end included. Without `init` a small decoder and its
+tokenizer are made from scratch: that is how the embedded policy came to be.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from ..models import prompts as prompting
+from ..models.folder import load_model, load_tokenizer, local_folder, save_model, stored_dtype
+from ..models.tokenizer import knows_tags, tags, train_tokenizer
+from ..schemas import BadInput, Domain, Generator, Inventory, Outcome
+from ..schemas.markup import THINK_START
+from .checkpoint import TrainResult, identity, open_folder, write_card, write_record
+from .loop import fit
+from .progress import Progress
+from .reader import ShardReader
+from .settings import TrainSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_COLUMNS = ["question", "markup", "outcome", "generator", "domain"]
+_TOKENIZER_ROWS = 20_000
+_ENCODE_ROWS = 1000
+IGNORED = -100
+
+
+class SFTSettings(TrainSettings):
+    """Which traces, and, without `init`, the size of the decoder made from scratch."""
+
+    epochs: float = Field(1.0, gt=0)
+    lr: float = Field(5e-3, gt=0)
+    outcomes: tuple[Outcome, ...] = Field((Outcome.CORRECT,), description="empty: any")
+    generators: tuple[Generator, ...] = Field((), description="empty: any")
+    domains: tuple[Domain, ...] = Field((), description="empty: any")
+    width: int = Field(128, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    vocabulary: int = Field(512, ge=320)
+    context: int = Field(1024, ge=16)
+
+    @field_validator("outcomes", "generators", "domains", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One trace as tokens; those before `start` are the prompt and bear no loss."""
+
+    ids: NDArray[np.int32]
+    start: int
+
+
+def train_sft(
+    data: Path,
+    out: Path,
+    settings: SFTSettings,
+    *,
+    inventory: Inventory | None = None,
+    progress: Progress | None = None,
+    fresh: bool = False,
+) -> TrainResult:
+    """Train a policy on the traces of a run's folder and write it to `out`; goes on where it was cut off.
+
+    Traces without markup, or longer than the model's context, are left out and counted. A model whose
+    tokenizer lacks the act tags gets them as new tokens. Raises BadInput where `data` is no run's folder,
+    where nothing passes the filters, or where `out` holds something else.
+    """
+    progress, inventory = progress or Progress(), inventory or Inventory.load()
+    reader = ShardReader(data, "traces", _COLUMNS)
+    whose = identity("sft", data, settings)
+    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
+        progress.note(f"{out} is finished already")
+        return finished
+    left_out: Counter[str] = Counter()
+    tokenizer: PreTrainedTokenizerBase
+    dtype: torch.dtype | None
+    if settings.init is None:
+        texts = (text for row in _passing(reader, settings, Counter()) for text in _texts(row))
+        tokenizer = train_tokenizer(islice(texts, 2 * _TOKENIZER_ROWS), inventory, settings.vocabulary)
+        model, dtype = new_decoder(tokenizer, settings), torch.float16
+    else:
+        folder = local_folder(settings.init)
+        tokenizer = load_tokenizer(folder)
+        model = load_model(folder, settings.device, torch.float32)
+        dtype = stored_dtype(model)
+        add_tags(model, tokenizer, inventory)
+    reader = ShardReader(data, "traces", _COLUMNS)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+    examples = list(encode(_passing(reader, settings, left_out), tokenizer, context, left_out))
+    if not examples:
+        raise BadInput(f"no trace passes the filters (left out: {dict(left_out)})", file=data)
+    progress.note(f"{len(examples):,} traces, {sum(len(e.ids) for e in examples):,} tokens")
+    pad = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
+    done = fit(
+        model,
+        examples,
+        [len(e.ids) for e in examples],
+        lambda rows: collate(rows, pad),
+        settings,
+        out,
+        progress,
+    )
+    result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
+    model.config.use_cache = True
+    save_model(model, tokenizer, out, dtype)
+    notes = ["A policy that writes chains of thought in tagged acts (SFT on verified traces)."]
+    write_card(out, out.resolve().name, whose, result, notes)
+    write_record(out, whose, result)
+    return result
+
+
+def encode(
+    rows: Iterable[dict[str, Any]],
+    tokenizer: "PreTrainedTokenizerBase",
+    context: int,
+    left_out: Counter[str],
+) -> Iterable[Example]:
+    """Rows as examples; one longer than `context` tokens is left out whole and counted, never cut."""
+    eos = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
+    rows = iter(rows)
+    while chunk := list(islice(rows, _ENCODE_ROWS)):
+        heads = [prompting.prompt(tokenizer, row["question"]).removesuffix(THINK_START) for row in chunk]
+        ids, spans = prompting.encode(
+            tokenizer, [head + row["markup"] for head, row in zip(heads, chunk, strict=True)]
+        )
+        for head, tokens, offsets in zip(heads, ids, spans, strict=True):
+            if len(tokens) + len(eos) > context:
+                left_out["longer than the context"] += 1
+                continue
+            start = sum(a < len(head) for a, _ in offsets)
+            yield Example(np.array(tokens + eos, dtype=np.int32), start)
+
+
+def collate(rows: list[Example], pad: int) -> dict[str, Tensor]:
+    """Right-padded `input_ids`, `attention_mask` and `labels` (B, T); labels are -100 where no loss falls."""
+    width = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    labels = torch.full((len(rows), width), IGNORED)
+    for i, row in enumerate(rows):
+        n = len(row.ids)
+        ids[i, :n] = torch.from_numpy(row.ids.astype(np.int64))
+        mask[i, :n] = 1
+        labels[i, row.start : n] = ids[i, row.start : n]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def new_decoder(tokenizer: "PreTrainedTokenizerBase", settings: SFTSettings) -> "PreTrainedModel":
+    """A small Llama-type decoder with one key/value head and tied embeddings, randomly initialised."""
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    if settings.width % settings.heads:
+        raise BadInput(f"width {settings.width} is not a multiple of heads {settings.heads}", field="width")
+    set_seed(settings.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=round(settings.width * 2.75 / 16) * 16,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=1,
+        max_position_embeddings=settings.context,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def add_tags(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", inventory: Inventory) -> None:
+    """Give a model that knows no tags one token for each; nothing changes for one that does."""
+    if knows_tags(tokenizer):
+        return
+    from tokenizers import AddedToken
+
+    tokenizer.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in tags(inventory)])
+    embeddings: Any = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+
+
+def _passing(reader: ShardReader, settings: SFTSettings, left_out: Counter[str]) -> Iterable[dict[str, Any]]:
+    filters = (
+        ("outcome", {str(o) for o in settings.outcomes}),
+        ("generator", {str(g) for g in settings.generators}),
+        ("domain", {str(d) for d in settings.domains}),
+    )
+    for row in reader.rows():
+        failed = next((column for column, wanted in filters if wanted and row[column] not in wanted), None)
+        if failed is not None:
+            left_out[f"of another {failed}"] += 1
+        elif not row["markup"]:
+            left_out["without acts"] += 1
+        else:
+            yield row
+
+
+def _texts(row: dict[str, Any]) -> tuple[str, str]:
+    return row["question"], row["markup"]
