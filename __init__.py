@@ -1,3 +1,5 @@
 """cotmill: a mill for chains of thought, from a few human ones to many that are verified."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("cotmill")
