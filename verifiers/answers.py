@@ -3,6 +3,7 @@
 import re
 
 from ..schemas.markup import strip_tags
+from .tokens import names
 
 _MARKERS = re.compile(r"<\|.*?\|>|</?(?:think|answer|s)>", re.DOTALL)
 _BOX = re.compile(r"\\?\\(?:boxed|fbox)\s*(?=\{|\s)")
@@ -17,42 +18,48 @@ _SAYS = re.compile(
     r"(?:\*\*\s*)?(?=\S)",
     re.IGNORECASE,
 )
-_MATH = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<!\\)\$", re.DOTALL)
+_MATH = re.compile(
+    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<!\\)\$"
+    r"|(?<!\\)\$\s([^$\n]*\\[^$\n]*?)(?<!\\)\$",
+    re.DOTALL,
+)
 _SENTENCE = re.compile(r"(?<=[^\s.])\.(?=\s|$)|\n|[!?](?=\s)|,\s+(?=(?:because|since|so|as|it|which|but)\b)")
 _NUMBER = re.compile(
     r"[$€£]?\s?(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.?\d+)(?:\s*/\s*\d+)?(?:\s?(?:\\?%|°))?"
 )
 _CHOICE = re.compile(
-    r"(?:\b(?:option|choice|it's|it\s+is|think|choose|therefore|thus|so)\s*(?:is\s+)?:?\s*\(?([A-J])\)?(?=[\s.,;:)]|$))"
+    r"(?:\b(?:option|choice|it's|it\s+is|think|choose|therefore|thus|so)\s*(?:is\s+)?:?\s*"
+    r"\(?([A-J])\)?(?=[\s.,;:)]|$))"
     r"|\(([A-J])\)",
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z']{2,}")
-_FORMULA_WORDS = frozenset("and or sqrt sin cos tan cot sec csc ln log exp pi inf infinity in mod if".split())
-_SHORT = 120
+_FORMULA_WORDS = names("and or sqrt sin cos tan cot sec csc ln log exp pi inf infinity in mod if")
+_PROSE = names(
+    "is are was it its it's that this so then thus hence therefore because since we get have has which there not be "
+    "can will answer equals equal gives makes means find"
+)
+_LONGEST_BARE = 4000
 
 
 def extract_answer(text: str) -> str | None:
     """The final answer in a CoT or bare answer; None where nothing in it looks like one.
 
-    In order: the last box (boxes joined by "and" or commas are one answer), `#### answer`, "the answer is",
-    a bare answer taken as it is, the last formula, a choice letter, the last number.
+    In order: the last box (boxes joined by "and" or commas are one answer), `#### answer`, "the answer
+    is", a bare answer taken as it is, the last formula, a choice letter, the last number.
     """
     if "<ACT_" in text or "<Think_" in text:
         text = strip_tags(text)
     if "<" in text:
         text = _MARKERS.sub(" ", text)
-    if "boxed" in text or "fbox" in text:
-        if (boxed := _boxes(text)) is not None:
-            return boxed
+    if ("boxed" in text or "fbox" in text) and (boxed := _boxes(text)) is not None:
+        return boxed
     if "####" in text:
         for found in reversed(_HASHES.findall(text)):
             return str(found)
     text = text.strip().strip("*").strip()
     if not text:
         return None
-    says = None
-    for says in _SAYS.finditer(text):
-        pass
+    says = _last(_SAYS, text)
     if says is not None and (said := _statement(text[says.end() :])):
         return said
     if _is_bare(text):
@@ -113,7 +120,7 @@ def _statement(rest: str) -> str | None:
         tail = re.match(r"(?:\s*(?:,|and|or|,\s*and)\s*\$[^$\n]+\$)+", after)
         if tail:
             return rest[: formula.end() + tail.end()].replace("$", "")
-        return next(g for g in formula.groups() if g is not None).strip()
+        return _content(formula)
     end = _SENTENCE.search(rest)
     said = rest[: end.start()] if end else rest
     said = said.strip().strip("*").rstrip(".").strip()
@@ -123,14 +130,9 @@ def _statement(rest: str) -> str | None:
     if not said:
         return None
     if not _is_bare(said):
-        inner = None
-        for inner in _MATH.finditer(said):
-            pass
-        if inner is not None:
-            return next(g for g in inner.groups() if g is not None).strip()
-        number = None
-        for number in _NUMBER.finditer(said):
-            pass
+        if (inner := _last(_MATH, said)) is not None:
+            return _content(inner)
+        number = _last(_NUMBER, said)
         if number is not None and len(_WORD.findall(said)) > 4:
             return number.group().strip()
     return _unwrap(said)
@@ -138,7 +140,7 @@ def _statement(rest: str) -> str | None:
 
 def _is_bare(text: str) -> bool:
     """Whether a text is an answer alone, without prose around it."""
-    if len(text) > _SHORT * 4 or "\n\n" in text:
+    if len(text) > _LONGEST_BARE or "\n\n" in text:
         return False
     if _MATH.fullmatch(text):
         return True
@@ -147,25 +149,21 @@ def _is_bare(text: str) -> bool:
     words = [w for w in _WORD.findall(inside_math) if w.lower() not in _FORMULA_WORDS]
     if inside_math != outside and (len(words) > 2 or re.match(r"[A-Za-z]{2}", text)):
         return False
+    if any(w.lower() in _PROSE for w in words):
+        return False
     prose = [w for w in words if len(w) > 2]
     return len(prose) <= 4 and len(words) <= 6 and not re.search(r"[a-z]\.\s+[A-Z]", text)
 
 
 def _last_resort(text: str) -> str | None:
-    last = None
-    for last in _MATH.finditer(text):
-        pass
+    last = _last(_MATH, text)
     line = text[text.rstrip().rfind("\n") + 1 :]
     if last is not None and (last.start() >= len(text) - len(line) or not _NUMBER.search(line)):
-        return next(g for g in last.groups() if g is not None).strip()
-    choice = None
-    for choice in _CHOICE.finditer(text):
-        pass
+        return _content(last)
+    choice = _last(_CHOICE, text)
     if choice is not None and not _NUMBER.search(text, choice.end()):
         return str(choice.group(1) or choice.group(2))
-    number = None
-    for number in _NUMBER.finditer(text):
-        pass
+    number = _last(_NUMBER, text)
     return number.group().strip() if number else None
 
 
@@ -174,5 +172,16 @@ def _unwrap(text: str) -> str:
     text = text.strip()
     whole = _MATH.fullmatch(text)
     if whole:
-        return next(g for g in whole.groups() if g is not None).strip()
+        return _content(whole)
     return text
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for match in pattern.finditer(text):
+        found = match
+    return found
+
+
+def _content(formula: re.Match[str]) -> str:
+    return str(next(group for group in formula.groups() if group is not None)).strip()
