@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
@@ -26,10 +27,18 @@ class FamilySource(Settings):
 
     kind: Literal["families"]
     count: int = Field(ge=1)
-    families: tuple[str, ...] = FAMILIES
-    levels: tuple[int, ...] = LEVELS
+    families: tuple[str, ...] = Field(default=FAMILIES, min_length=1)
+    levels: tuple[int, ...] = Field(default=LEVELS, min_length=1)
     mistake_rate: float = Field(default=0.12, ge=0, le=1)
     roll_out: bool = True
+
+    @field_validator("families", "levels")
+    @classmethod
+    def _known(cls, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        known: tuple[str | int, ...] = (*FAMILIES, *LEVELS)
+        if strange := [str(n) for n in names if n not in known]:
+            raise ValueError(f"no such family or level: {', '.join(strange)}")
+        return names
 
 
 class FileSource(Settings):
@@ -116,28 +125,30 @@ def load(
         raw, tree = yaml.safe_load(text), yaml.compose(text)
     except (OSError, UnicodeDecodeError) as e:
         raise BadInput(f"cannot be read: {getattr(e, 'strerror', None) or e}", file=path) from e
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
         mark = getattr(e, "problem_mark", None)
         what = f"not YAML: {getattr(e, 'problem', None) or e}"
         raise BadInput(what, file=path, line=mark.line + 1 if mark else None) from e
     if not isinstance(raw, dict):
         raise BadInput("expected settings, one `key: value` a line", file=path)
-    given: set[str] = set()
+    _no_key_twice(tree, path)
+    given: list[tuple[str, ...]] = []
     if sources:
         raw["sources"] = [_source(text) for text in sources]
-        given.add("sources")
-    for override in overrides:
-        given.add(_override(raw, override))
+        given.append(("sources",))
+    given += [_override(raw, override) for override in overrides]
     try:
         return Config.model_validate(raw), path.parent
     except ValidationError as e:
         error = e.errors()[0]
-        loc = tuple(p for p in error["loc"] if p not in ("families", "seeds", "traces", "code", "lean"))
-        field = ".".join(map(str, loc)) or "configuration"
-        what = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
-        if loc and str(loc[0]) in given:
-            raise BadInput(what, file="command line", field=field) from e
-        raise BadInput(what, file=path, line=_line_of(tree, loc), field=field) from e
+        loc = error["loc"]
+        if loc[:1] == ("sources",):
+            loc = (*loc[:2], *loc[3:])  # without the kind that pydantic puts in
+        keys = tuple(map(str, loc))
+        field = ".".join(keys) or "configuration"
+        if keys and any(keys[: len(key)] == key[: len(keys)] for key in given):
+            raise BadInput(_said(error), file="command line", field=field) from e
+        raise BadInput(_said(error), file=path, line=_line_of(tree, loc), field=field) from e
 
 
 def config_hash(config: Config, inputs: dict[str, str], policy_hash: str) -> str:
@@ -177,8 +188,8 @@ def _source(text: str) -> dict[str, str]:
     return {"kind": kind, "path": str(Path(path).expanduser().resolve())}
 
 
-def _override(raw: dict[str, Any], text: str) -> str:
-    """Set one key.path=value in the raw settings; returns the key's first part."""
+def _override(raw: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Set one key.path=value in the raw settings; returns the key's parts."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise BadInput(f"'{text}' is not key.path=value", field="--set")
@@ -186,7 +197,7 @@ def _override(raw: dict[str, Any], text: str) -> str:
     at: Any = raw
     for part in parents:
         if isinstance(at, list):
-            if not part.isdigit() or int(part) >= len(at):
+            if not part.isdecimal() or int(part) >= len(at):
                 raise BadInput(f"'{key}' leads nowhere: there is no item {part}", field="--set")
             at = at[int(part)]
         else:
@@ -195,12 +206,45 @@ def _override(raw: dict[str, Any], text: str) -> str:
             raise BadInput(f"'{key}' leads into '{part}', which is a plain value", field="--set")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
         raise BadInput(f"the value of '{key}' is not YAML", field="--set") from e
     if isinstance(at, list):
         raise BadInput(f"'{key}' names a list item; give one of its fields", field="--set")
     at[last] = parsed
-    return key.split(".")[0]
+    return (*parents, last)
+
+
+def _said(error: ErrorDetails) -> str:
+    """What pydantic found, in a user's words."""
+    match error["type"]:
+        case "extra_forbidden":
+            return "no such setting"
+        case "model_type" | "model_attributes_type":
+            return "expected settings, one `key: value` a line"
+        case "union_tag_not_found":
+            return "its `kind` is missing"
+        case "union_tag_invalid":
+            return f"its `kind` is none of {error['ctx']['expected_tags']}"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _no_key_twice(tree: yaml.Node | None, path: Path) -> None:
+    """YAML lets the last of two equal keys win silently: refused, with its line."""
+    todo, met = [tree], set[int]()
+    while todo:
+        node = todo.pop()
+        if id(node) in met:
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            for i, (key, value) in enumerate(node.value):
+                if key.value in keys[:i]:
+                    line = key.start_mark.line + 1
+                    raise BadInput("is given twice", file=path, line=line, field=str(key.value))
+                todo.append(value)
 
 
 def _line_of(tree: yaml.Node | None, loc: tuple[int | str, ...]) -> int | None:
