@@ -52,6 +52,10 @@ class _Reading:
     def step(self, text: str) -> bool:
         """Read the next step; whether it is right."""
         self.at += 1
+        right = [self._line(line) for line in text.splitlines() if line.strip()]
+        return all(right)
+
+    def _line(self, text: str) -> bool:
         line = phrases.read(text)
         if line is None:
             return self._fail(text)

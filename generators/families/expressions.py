@@ -1,9 +1,9 @@
-"""Integer expressions as the families write them: + - * / mod, brackets. Nothing is ever evaluated as code."""
+"""Integer expressions as the families write them: + - * / mod and brackets; never run as code."""
 
 import re
 from dataclasses import dataclass
 
-_TOKEN = re.compile(r"\s*(?:(\d{1,6})|(mod)\b|([-+*/()]))")
+_TOKEN = re.compile(r"\s*(?:([0-9]{1,6})|(mod)\b|([-+*/()]))")
 _MAX_TOKENS = 40
 _PRECEDENCE = {"mod": 0, "+": 1, "-": 1, "*": 2, "/": 2}
 

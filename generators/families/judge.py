@@ -4,18 +4,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .expressions import canonical, equation, evaluate, parse
+from .expressions import Op, canonical, equation, evaluate, parse
 from .problem import Problem
 
-_PLAN = frozenset({"plan"})
-_COMPARED = re.compile(r"(-?[0-9]{1,6})([<>])(-?[0-9]{1,6})")
+_COMPARED = re.compile(r"([0-9]{1,6})([<>])([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """`true`: the claim holds and the problem calls for it. `topics`: what it settles or, if false, spoils.
 
-    `value` is the number that an equation states.
+    `value` is the number that it gives to those topics, where it is an equation.
     """
 
     true: bool
@@ -32,65 +31,58 @@ def judge(problem: Problem, claim: str, held: Mapping[str, int], *, testing: boo
     if remarked:
         said = max(remarked, key=lambda said: said.true)
         return Judged(said.true, said.topics)
-    if said := problem.said(claim):
-        return Judged(said.true, said.topics)
+    if own := problem.said(claim):
+        return Judged(own.true, own.topics)
     if (sides := equation(claim)) is not None:
         return _equation(problem, *sides, held, testing)
     if compared := _COMPARED.fullmatch(claim):
         return _comparison(problem, int(compared[1]), compared[2], int(compared[3]))
     expr = parse(claim)
-    if expr is None or isinstance(evaluate(expr), type(None)) or claim.lstrip("-").isdigit():
+    if not isinstance(expr, Op):
         return None
-    return Judged(problem.chart.root in problem.chart.denotes(expr), _PLAN)
+    return Judged(problem.chart.root in problem.chart.denotes(expr), frozenset({"plan"}))
 
 
 def part(problem: Problem, claim: str) -> Judged | None:
     """Judge an expression that is to be one part of the way to the answer."""
     expr = parse(claim)
-    if expr is None or claim.lstrip("-").isdigit():
-        return None
-    return Judged(bool(problem.chart.denotes(expr)), frozenset({"part"}))
+    return Judged(bool(problem.chart.denotes(expr)), frozenset({"part"})) if isinstance(expr, Op) else None
 
 
-def clashes(problem: Problem, claim: str, value: int, held: Mapping[str, int]) -> frozenset[str]:
-    """The wrongly held quantities that `claim, not value` exposes by an inverse operation."""
+def clashes(problem: Problem, claim: str, due: int, held: Mapping[str, int]) -> frozenset[str]:
+    """The wrongly held quantities that `claim, not due` exposes by an inverse operation."""
     sides = equation(claim)
-    if sides is None or evaluate(sides[0]) != sides[1] or sides[1] == value:
+    if sides is None or evaluate(sides[0]) != sides[1] or sides[1] == due:
         return frozenset()
-    shape = canonical(sides[0])
     return frozenset(
         key
         for key, stated in held.items()
-        if stated != problem.chart.values[key]
-        for test, expected in problem.chart.inverses(key, stated)
-        if expected == value and canonical(test) == shape
+        if stated != problem.chart.values[key] and _tests(problem, key, stated, sides[0], due)
     )
 
 
-def _equation(problem: Problem, expr, stated: int, held: Mapping[str, int], testing: bool) -> Judged:
+def _equation(problem: Problem, expr: Op, stated: int, held: Mapping[str, int], testing: bool) -> Judged:
     chart = problem.chart
-    keys = chart.denotes(expr)
-    if keys and evaluate(expr) == stated:
-        return Judged(True, keys, stated)
-    if testing and evaluate(expr) == stated and (tested := _tested(problem, expr, stated)):
-        return Judged(True, tested)
+    keys, holds = chart.denotes(expr), evaluate(expr) == stated
     if keys:
-        return Judged(False, keys, stated)
+        return Judged(holds, keys, stated)
+    if testing:
+        tested = (key for key, value in chart.values.items() if _tests(problem, key, value, expr, stated))
+        topics = frozenset(tested) if holds else frozenset[str]()
+        return Judged(bool(topics), topics)
     near = chart.nearest(expr, held)
     return Judged(False, frozenset({near} if near else ()), stated)
 
 
-def _tested(problem: Problem, expr, stated: int) -> frozenset[str]:
-    chart, shape = problem.chart, canonical(expr)
-    return frozenset(
-        way.key
-        for way in chart.ways
-        for test, expected in chart.inverses(way.key, chart.values[way.key])
-        if expected == stated and canonical(test) == shape
+def _tests(problem: Problem, key: str, value: int, expr: Op, due: int) -> bool:
+    """Whether `expr = due` is a test of `value` for a quantity."""
+    shape = canonical(expr)
+    return any(
+        due == needed and canonical(test) == shape for test, needed in problem.chart.inverses(key, value)
     )
 
 
 def _comparison(problem: Problem, left: int, sign: str, right: int) -> Judged:
     known = set(problem.chart.values.values())
-    true = (left > right) == (sign == ">") and left != right and {left, right} <= known
+    true = (left > right if sign == ">" else left < right) and {left, right} <= known
     return Judged(true, frozenset({"comparison"}))

@@ -85,7 +85,7 @@ def draw(d: Draw, level: int) -> str:
         ranges = [(5, 40)] * 3
     else:
         m = d.between(6, 13)
-        shape, last = ("{}*{}+{}*{}", (11, 60)) if d.chance(0.6) else ("{}*{}+{}", (50, 99))
+        shape, last = ("{}*{}+{}*{}", (11, 60)) if d.chance(0.4) else ("{}*{}+{}", (50, 99))
         ranges = [(11, 99), (11, 99), (11, 99), last] if shape.count("*") == 2 else [(11, 99), (11, 99), last]
     numbers = [d.between(low, high) for low, high in ranges]
     if len({*numbers, m}) <= len(numbers):

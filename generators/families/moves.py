@@ -1,20 +1,21 @@
 """The steps of a solution, as something that can be taken rightly, wrongly, or from wrong values."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .chart import inverse
 from .draws import Draw, slipped
-from .expressions import Num, Op, apply, show
+from .expressions import Expr, Num, Op, apply, show
 
 Held = Mapping[str, Any]
 MAX = 999
+_CONFUSED = {"+": "-", "-": "+", "*": "+", "/": "-"}
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One step: from the values held so far to a new one, and the line that says so.
+    """One step: from the values held so far to a new one, and the claim that states it.
 
     `key` names its value, `needs` the values that it uses.
     """
@@ -24,7 +25,7 @@ class Move:
     needs: tuple[str, ...]
 
     def value(self, held: Held) -> Any | None:
-        """Its value, computed from what is held (right or wrong); None where it cannot be taken."""
+        """Its value, from what is held (right or wrong); None where it cannot be taken."""
         return True
 
     def text(self, held: Held) -> str:
@@ -35,8 +36,8 @@ class Move:
         """A wrong value in place of its own; None where nobody would slip."""
         return None
 
-    def confused(self, draw: Draw, held: Held) -> tuple[str, str] | None:
-        """A claim that answers another question than the one due, and where to go back to."""
+    def confused(self, held: Held) -> tuple[str, str] | None:
+        """A claim that answers another question than the one due, and the number to go back to."""
         return None
 
     def tests(self, held: Held) -> Iterator[tuple[Op, int]]:
@@ -60,28 +61,31 @@ class Calc(Move):
         left, right = (held[x] if isinstance(x, str) else x for x in (self.left, self.right))
         return left, right
 
-    def _show(self, sign: str, held: Held) -> str:
+    def _claim(self, sign: str, held: Held, value: int) -> str:
         left, right = self._operands(held)
-        return show(Op(sign, Num(left), Num(right)))
+        return f"{show(Op(sign, Num(left), Num(right)))}={value}"
 
     def value(self, held: Held) -> int | None:
         value = apply(self.sign, *self._operands(held))
         return value if value is not None and 0 <= value <= MAX else None
 
+    def expression(self, held: Held) -> str:
+        """What it works out."""
+        left, right = self._operands(held)
+        return show(Op(self.sign, Num(left), Num(right)))
+
     def text(self, held: Held) -> str:
-        return f"{self._show(self.sign, held)}={held[self.key]}"
+        return self._claim(self.sign, held, held[self.key])
 
     def slip(self, draw: Draw, held: Held) -> int | None:
         value = self.value(held)
         return None if value is None else slipped(draw, value)
 
-    def confused(self, draw: Draw, held: Held) -> tuple[str, str] | None:
+    def confused(self, held: Held) -> tuple[str, str] | None:
         left, right = self._operands(held)
-        sign = {"+": "-", "-": "+", "*": "+", "/": "-"}.get(self.sign, "")
+        sign = _CONFUSED.get(self.sign, "")
         value = apply(sign, left, right) if sign else None
-        if value is None or not 0 <= value <= MAX:
-            return None
-        return f"{self._show(sign, held)}={value}", str(left)
+        return None if value is None or value < 0 else (self._claim(sign, held, value), str(left))
 
     def tests(self, held: Held) -> Iterator[tuple[Op, int]]:
         return inverse(self.sign, *self._operands(held), held[self.key])
@@ -99,38 +103,36 @@ class Tell(Move):
 
 @dataclass(frozen=True, slots=True)
 class Rest(Move):
-    """What is left of an expression once some of its parts have been worked out."""
+    """What is left of an expression once the part `done` has been worked out, as `needs[0]`."""
 
-    show_rest: Callable[[Held], str]
+    tree: Op
+    done: Op
 
     def text(self, held: Held) -> str:
-        return self.show_rest(held)
+        return show(self._left(self.tree, Num(held[self.needs[0]])))
+
+    def _left(self, node: Expr, result: Num) -> Expr:
+        if node is self.done:
+            return result
+        if isinstance(node, Num):
+            return node
+        return Op(node.sign, self._left(node.left, result), self._left(node.right, result))
 
 
 def tree_moves(tree: Op, *, rest: bool = False) -> list[Move]:
-    """An expression worked out from the inside; `rest` adds what is left after the first result."""
+    """An expression worked out from the inside; `rest` adds what is left of it after the first result."""
     moves: list[Move] = []
-    names: dict[int, str] = {}
-    known: set[str | None] = set()
+    parts: list[Op] = []
 
-    def enter(node: Num | Op) -> int | str:
+    def enter(node: Expr) -> int | str:
         if isinstance(node, Num):
             return node.value
         left, right = enter(node.left), enter(node.right)
-        key = names[id(node)] = f"v{len(names)}"
-        moves.append(Calc.of(node.sign, left, right, key))
-        return key
-
-    def remaining(node: Num | Op, held: Held) -> Num | Op:
-        if isinstance(node, Num):
-            return node
-        if (name := names.get(id(node))) in known:
-            return Num(held[name])
-        return Op(node.sign, remaining(node.left, held), remaining(node.right, held))
+        moves.append(Calc.of(node.sign, left, right, f"v{len(parts)}"))
+        parts.append(node)
+        return moves[-1].key
 
     enter(tree)
-    known.add(moves[0].key)
     if rest and len(moves) > 2:
-        told = Rest("Transform", "rest", (moves[0].key,), lambda held: show(remaining(tree, held)))
-        moves.insert(1, told)
+        moves.insert(1, Rest("Transform", "rest", (moves[0].key,), tree, parts[0]))
     return moves

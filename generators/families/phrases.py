@@ -64,6 +64,7 @@ FORMS: tuple[tuple[Mood, str, str], ...] = (
 )
 _PLAIN = FORMS[-1][2]
 _MAX_LINE = 200
+_LEAD = 0.15
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -103,12 +104,11 @@ def write(draw: Draw, mood: Mood, claim: str = "", value: int | None = None) -> 
     return act, _stop(template.format(claim=claim, value=value))
 
 
-def state(draw: Draw, act: str, claim: str, lead: float = 0.25) -> tuple[str, str]:
+def state(draw: Draw, act: str, claim: str) -> tuple[str, str]:
     """An act and a line that asserts the claim, with a lead word now and then."""
     leads = [t for m, _, t in FORMS if m is Mood.ASSERT and t != _PLAIN]
-    template = draw.pick(leads) if draw.chance(lead) else _PLAIN
-    text = template.format(claim=claim)
-    return act, text if template == _PLAIN and " " not in claim else _stop(text)
+    lead = ":" not in claim and draw.chance(_LEAD)
+    return act, _stop(draw.pick(leads).format(claim=claim)) if lead else claim
 
 
 def _stop(text: str) -> str:

@@ -1,28 +1,29 @@
-"""What every family's problem offers: its answer, what may truly be said about it, and how to solve it."""
+"""What every family offers: questions drawn and read, and what may truly be said about a problem."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from .chart import Chart
 from .draws import Draw, slipped
-from .moves import Move
+from .moves import Calc, Held, Move
 
 Value = int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A claim judged by the problem alone. `topics` names what it settles (or, when false, gets wrong)."""
+    """A claim judged by the problem alone. `topics`: what it settles or, when false, gets wrong."""
 
     true: bool
     topics: frozenset[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence about the problem: a template and the fields that make it true of this problem."""
+    """A sentence about the problem: a template, and the fields that make it true of this problem."""
 
     act: str
     topic: str
@@ -34,7 +35,7 @@ class Remark:
         return self.template.format(**self.fields)
 
     def read(self, text: str) -> Said | None:
-        """Whether the text is this sentence, and with the right fields."""
+        """Whether the text is this sentence, and with the right fields; None if it is another one."""
         match = pattern(self.template).fullmatch(text)
         if match is None:
             return None
@@ -43,12 +44,15 @@ class Remark:
 
     def misread(self, draw: Draw) -> str | None:
         """The sentence with one of its numbers wrong; None if it has none."""
-        used = pattern(self.template).groupindex
-        numbers = [name for name in used if isinstance(self.fields[name], int)]
+        numbers = {
+            name: value
+            for name in pattern(self.template).groupindex
+            if isinstance(value := self.fields[name], int)
+        }
         if not numbers:
             return None
-        name = draw.pick(numbers)
-        return self.template.format(**{**self.fields, name: slipped(draw, int(self.fields[name]))})
+        name = draw.pick(tuple(numbers))
+        return self.template.format(**{**self.fields, name: slipped(draw, numbers[name])})
 
 
 class Problem:
@@ -63,9 +67,9 @@ class Problem:
         """True sentences with which a CoT about it may open."""
         return ()
 
-    def plans(self) -> tuple[str, ...]:
-        """Whole expressions for its answer."""
-        return ()
+    def plan(self) -> str | None:
+        """The whole expression for its answer, where the question does not already say it."""
+        return None
 
     def said(self, claim: str) -> Said | None:
         """Judge a claim in the family's own notation; None where the claim is not in it."""
@@ -75,9 +79,25 @@ class Problem:
         """One way to solve it, step by step."""
         raise NotImplementedError
 
+    def concluded(self, held: Held, moves: Sequence[Move]) -> str:
+        """The answer that follows from what is held after all moves, right or wrong."""
+        return str(held[[move.key for move in moves if isinstance(move, Calc)][-1]])
+
     def proofs(self, draw: Draw) -> Iterator[tuple[str, str]]:
-        """Acts and lines with which one may check the answer in the end."""
+        """Acts and claims that may stand between the last move and the answer."""
         return iter(())
+
+
+class Family(Protocol):
+    """A family of problems; each is a module."""
+
+    NAME: str
+
+    def draw(self, d: Draw, level: int) -> str:
+        """A question of the given level."""
+
+    def read(self, question: str) -> Problem | None:
+        """The problem that a question is, or None where it is none of this family."""
 
 
 def first_match(templates: Iterable[str], text: str) -> dict[str, str] | None:
@@ -90,12 +110,13 @@ def first_match(templates: Iterable[str], text: str) -> dict[str, str] | None:
 
 @lru_cache(maxsize=4096)
 def pattern(template: str) -> re.Pattern[str]:
-    """A template as a pattern; any field reads a number or words."""
+    """A template as a pattern; a field reads a number, a word, or a word and a lower-case one."""
     pieces = re.split(r"\{(\w+)\}", template)
     seen: set[str] = set()
     out = [re.escape(pieces[0])]
     for name, rest in zip(pieces[1::2], pieces[2::2], strict=True):
-        out.append(f"(?P={name})" if name in seen else f"(?P<{name}>-?[0-9]{{1,6}}|[A-Za-z]+(?: [a-z]+)?)")
+        field = "-?[0-9]{1,6}|[A-Za-z]+(?: [a-z]+)?"
+        out.append(f"(?P={name})" if name in seen else f"(?P<{name}>{field})")
         seen.add(name)
         out.append(re.escape(rest))
     return re.compile("".join(out))

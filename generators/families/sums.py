@@ -1,6 +1,7 @@
 """Sums and products: chained arithmetic with brackets, and arithmetic series."""
 
 import re
+from collections.abc import Callable
 
 from .chart import Chart
 from .draws import Draw
@@ -144,6 +145,7 @@ def _chain(d: Draw, level: int) -> Expr:
         return Op("*", num(2, 9), num(2, high))
 
     sign = d.pick("+-")
+    shapes: tuple[Callable[[], Expr], ...]
     if level == 1:
         if d.chance(0.3):
             return Op(sign, times(4), num(2, 9))

@@ -7,7 +7,7 @@ from .chart import Chart
 from .draws import Draw
 from .expressions import Expr, Num, Op, evaluate, show
 from .moves import Move, tree_moves
-from .problem import Problem, Remark
+from .problem import Problem, Remark, Value
 
 NAME = "units"
 
@@ -73,7 +73,7 @@ class Conversion(Problem):
 
     def remarks(self) -> tuple[Remark, ...]:
         unit = self.unit
-        rule = {"one": unit.one, "f": unit.factor, "small": unit.small}
+        rule: dict[str, Value] = {"one": unit.one, "f": unit.factor, "small": unit.small}
         return (
             Remark("RephraseTarget", "target", "We want {small}", {"small": unit.small}),
             Remark("RephraseTarget", "target", "Count in {small}", {"small": unit.small}),
@@ -88,8 +88,8 @@ class Conversion(Problem):
             ),
         )
 
-    def plans(self) -> tuple[str, ...]:
-        return (show(self.tree),)
+    def plan(self) -> str:
+        return show(self.tree)
 
     def moves(self, draw: Draw) -> list[Move]:
         return tree_moves(self.tree)
@@ -101,6 +101,8 @@ def draw(d: Draw, level: int) -> str:
         unit = d.pick(UNITS)
         p, n = _amount(d, unit, level, big=True)
         q, m = _amount(d, unit, level, big=d.chance(0.6 if level == 3 else 0.4))
+        if p.split()[0] == q.split()[0]:
+            continue
         if level == 1:
             return d.pick(_ONE).format(small=unit.small, p=p)
         if level == 2:
@@ -132,11 +134,10 @@ def _amount(d: Draw, unit: Unit, level: int, *, big: bool) -> tuple[str, int]:
 
 def read(question: str) -> Conversion | None:
     """The problem that a question is, or None."""
-    for ops, reader in _READERS:
-        if match := reader.fullmatch(question):
-            break
-    else:
+    found = next(((ops, m) for ops, reader in _READERS if (m := reader.fullmatch(question))), None)
+    if found is None:
         return None
+    ops, match = found
     fields = match.groupdict()
     texts = [fields[name] for name in "pq" if fields.get(name)]
     for unit in UNITS:

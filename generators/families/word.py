@@ -5,8 +5,8 @@ import re
 from .chart import Chart
 from .draws import Draw
 from .expressions import Expr, Num, Op, evaluate, show
-from .moves import Move, tree_moves
-from .problem import Problem, Remark, first_match, pattern
+from .moves import Move, Tell, tree_moves
+from .problem import Problem, Remark, Value, first_match, pattern
 
 NAME = "word"
 NAMES = ("Tom", "Ann", "Ben", "Eva", "Max", "Zoe", "Leo", "Ivy", "Sam", "Kim", "Dan", "Joe")
@@ -41,6 +41,7 @@ _ENDS = (
 )
 _SHARED = "How many {items} does each friend get?"
 _MORE = "How many more {items} does {name} have than {other}?"
+_MOST_SENTENCES = 12
 _LIMIT = {1: 20, 2: 60, 3: 99}
 
 
@@ -50,11 +51,11 @@ class WordProblem(Problem):
         self.tree, self.name, self.items, self.other = tree, name, items, other
 
     def remarks(self) -> tuple[Remark, ...]:
-        first = self.tree
+        first: Expr = self.tree
         while isinstance(first, Op):
             first = first.left
         words = {"items": self.items, "name": self.name}
-        given = {**words, "n": first.value}
+        given: dict[str, Value] = {**words, "n": first.value}
         return (
             Remark("RephraseTarget", "target", "We want the number of {items}", {"items": self.items}),
             Remark("RephraseTarget", "target", "Count the {items}", {"items": self.items}),
@@ -64,11 +65,16 @@ class WordProblem(Problem):
             ),
         )
 
-    def plans(self) -> tuple[str, ...]:
-        return (show(self.tree),)
+    def plan(self) -> str:
+        return show(self.tree)
 
     def moves(self, draw: Draw) -> list[Move]:
-        return tree_moves(self.tree)
+        moves = tree_moves(self.tree)
+        last = moves[-1]
+        if self.other and len(last.needs) == 2 and draw.chance(0.3):
+            one, two = last.needs
+            moves.insert(-1, Tell("Compare", "more", last.needs, f"{{{one}}}>{{{two}}}"))
+        return moves
 
 
 def draw(d: Draw, level: int) -> str:
@@ -131,7 +137,7 @@ def _event(sign: str, have: Expr, k: int, n: int) -> Op:
 def read(question: str) -> WordProblem | None:
     """The problem that a question is, or None."""
     sentences = re.findall(r"[^.?]+[.?]", question)
-    if len(sentences) < 3 or "".join(sentences) != question:
+    if not 3 <= len(sentences) <= _MOST_SENTENCES or "".join(sentences) != question:
         return None
     trees: dict[str, Expr] = {}
     name = items = ""
