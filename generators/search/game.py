@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ...models.batcher import Batcher
 from ...models.policy import Policy, Sample, SampleRequest
-from ...schemas import Candidate, Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
+from ...schemas import Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
 from ..assemble import assemble
 from .notation import Notation, text_of
 from .settings import SearchSettings
@@ -26,15 +26,31 @@ _Z = {Outcome.CORRECT: 1.0, Outcome.WRONG: -1.0, Outcome.UNDECIDED: 0.0}
 class CotState:
     """Where a game stands: the CoT so far as `body` (open markup; text where no acts are known).
 
-    `depth` counts moves, `tokens` those sampled on the way here. A game that is over has its whole CoT as
-    `body`; one that stopped unfinished says why in `error`.
+    `act` is chosen and not yet written. `depth` counts moves, `tokens` those sampled on the way here. A game
+    that is over has its whole CoT as `body`; one that stopped unfinished says why in `error`.
     """
 
     body: str
+    act: str | None = None
     depth: int = 0
     tokens: int = 0
     over: bool = False
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A sampled segment or step under its action: the text, and the judge's score.
+
+    `after` is the state it leads to; one that can't be gone on from has none, and no score. `weight`, in
+    [0, 1], is the score as a prior not yet normalised.
+    """
+
+    action: str
+    text: str
+    after: CotState | None = None
+    score: float | None = None
+    weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +97,12 @@ class CotGame:
     """One question, thought about from one prefix of a CoT (`start`: a body of `prefix_steps` steps).
 
     `ends` holds every finished trace met on the way, by id, with its count; `evidence` the rollouts from each
-    evaluated state, (n_correct, n_decided) by its text; `candidates` what was sampled after each body.
+    evaluated state, (n_correct, n_decided) by its text; `drafts` what was sampled after each body.
     """
-
-    action_kind: str
 
     def __init__(self, table: Table, seed: Seed, start: str = "", prefix_steps: int = 0) -> None:
         tags = table.policy.writes_tags
-        separator = "\n\n" if "\n\n" in text_of(start) else table.settings.separator
+        separator = "\n\n" if start and "\n\n" in seed.text else table.settings.separator
         self.table = table
         self.seed = seed
         self.notation = Notation(tags, tags or table.settings.acts == "tags", separator)
@@ -96,7 +110,7 @@ class CotGame:
         self.prefix_steps = prefix_steps
         self.ends: dict[str, Trace] = {}
         self.evidence: dict[str, tuple[int, int]] = {}
-        self.candidates: dict[str, list[Candidate]] = {}
+        self.drafts: dict[str, list[Draft]] = {}
         self._ended: dict[CotState, Trace] = {}
 
     def key(self, state: CotState, purpose: str, index: int = 0) -> str:
@@ -137,7 +151,7 @@ class CotGame:
     def stopped(self, state: CotState, why: str) -> CotState:
         """Where the game is over although the CoT is not."""
         body = self.notation.closed(state.body)
-        return replace(state, body=body, depth=state.depth + 1, over=True, error=why)
+        return replace(state, body=body, act=None, over=True, error=why)
 
     async def roll_out(self, state: CotState, n: int, temperature: float) -> list[Trace]:
         """`n` CoTs continued from a state to their ends in one go, decided."""

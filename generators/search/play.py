@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...schemas import Method, SearchState, Trace, markup
+from ...schemas import Candidate, Method, SearchState, Trace, markup
 from .acts import ActGame
 from .game import CotState
 from .steps import StepGame
@@ -46,13 +46,21 @@ async def play(game: Game) -> Played:
         edge = tree.draw(pi, game.key(state, "move"))
         moves.append(Move(tree.root, tuple(pi), edge))
         tree.advance(edge)
+        if tree.root.state.act is not None:
+            follow(tree)
     while tree.root.visits:
-        tree.advance(max(tree.root.edges, key=lambda e: (e.visits, e.q, e.prior)))
+        follow(tree)
     if tree.root.over:
         trace = await game.end(tree.root.state)
     else:
         [trace] = await game.roll_out(tree.root.state, 1, 0.0)
     return Played(start, tuple(moves), trace, tree.nodes)
+
+
+def follow(tree: Tree[CotState]) -> None:
+    """Play the most visited action, if any was visited."""
+    if tree.root.visits:
+        tree.advance(tree.draw(tree.distribution(0), ""))
 
 
 def states(game: Game, played: Played) -> list[SearchState]:
@@ -73,12 +81,25 @@ def states(game: Game, played: Played) -> list[SearchState]:
             pi=move.pi,
             q=tuple(e.q for e in move.node.edges),
             chosen=move.edge.action,
-            candidates=tuple(game.candidates.get(move.node.state.body, ())),
+            candidates=_candidates(game, move.node),
             value=trace.reward,
             depth=move.node.state.depth,
         )
         for move in played.moves
     ]
+
+
+def _candidates(game: Game, node: Node[CotState]) -> tuple[Candidate, ...]:
+    taken = game.taken(node)
+    return tuple(
+        Candidate(
+            action=d.action,
+            text=d.text,
+            score=d.score,
+            chosen=d.after is not None and (d.action, d.text) in taken,
+        )
+        for d in game.drafts.get(node.state.body, ())
+    )
 
 
 def with_evidence(trace: Trace, evidence: dict[str, tuple[int, int]]) -> Trace:

@@ -33,6 +33,9 @@ class SearchSettings(BaseModel):
 
     temperatures: tuple[float, ...] = Field(default=(0.7, 1.0), min_length=1, description="the pool's")
     candidates: int = Field(default=4, ge=1, description="segments sampled per act, or steps per state")
+    branches: int = Field(
+        default=2, ge=1, description="segments of one act that the tree may try; 1: the best judged alone"
+    )
     segment_tokens: int = Field(default=64, ge=1)
 
     rollouts: int = Field(default=2, ge=0, description="per leaf, to the end; fixed beforehand")

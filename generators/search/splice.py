@@ -12,21 +12,23 @@ from ...models.policy import Sample
 from ...schemas import Outcome, Trace, markup
 from .game import CotState
 from .play import Game, Played, whole_body
-from .segments import act_segment
+from .segments import act_drafts
 from .tree import Node
 
 NOTICING = ("DetectError", "Backtrack")
 LOST = -0.9
-"""A state whose mean result is at most this is a wrong turn: (nearly) everything tried from it failed."""
+CHANCE = 0.05
+"""A wrong turn: the mean result from there is at most LOST, and so many tries would hardly (CHANCE) all fail
+if as many of them were to succeed as do from where it branches off."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongTurn:
-    """A losing state off the right line, and the state where the two part; `tries` says how sure it is."""
+    """A losing state off the right line, where the two part, and the probability that it is bad luck."""
 
     fork: CotState
     wrong: CotState
-    tries: int
+    luck: float
 
 
 async def splice(game: Game, played: Played) -> list[Trace]:
@@ -36,7 +38,7 @@ async def splice(game: Game, played: Played) -> list[Trace]:
     if right is None or not acts:
         return []
     line = whole_body(right)
-    turns = sorted(_wrong_turns(game, played.start, line), key=lambda t: (-t.tries, t.wrong.body))
+    turns = sorted(_wrong_turns(game, played.start, line), key=lambda t: (t.luck, t.wrong.body))
     made = []
     for turn in turns[: game.table.settings.splices]:
         trace = await _spliced(game, turn, right, line, acts)
@@ -46,8 +48,9 @@ async def splice(game: Game, played: Played) -> list[Trace]:
 
 
 async def _spliced(game: Game, turn: WrongTurn, right: Trace, line: str, acts: list[str]) -> Trace | None:
-    noticed = await act_segment(game, turn.wrong, await _likelier(game, turn.wrong, acts))
-    if noticed.over:
+    drafts, _ = await act_drafts(game, turn.wrong, await _likelier(game, turn.wrong, acts))
+    noticed = drafts[0].after if drafts else None
+    if noticed is None or noticed.over:
         return None
     rest = line[len(turn.fork.body) :].lstrip()
     body = noticed.body + game.notation.joint(noticed.body) + rest
@@ -81,21 +84,30 @@ def _writes(game: Game, trace: Trace) -> bool:
 
 
 def _wrong_turns(game: Game, start: Node[CotState], line: str) -> Iterator[WrongTurn]:
-    """The first losing states off the line, below every state that it shares with the tree."""
+    """The first losing states off the line, below every state that it shares with the tree.
+
+    A branch that notices an error already is none: the line then knows better than the noticing.
+    """
     rollouts = max(1, game.table.settings.rollouts)
-    waiting = [(start, start.state)]
+    waiting = [(start, start)]
     while waiting:
         node, fork = waiting.pop()
         for edge in node.edges:
             child = edge.child
             if child is None or not edge.visits or child.state.over:
                 continue
-            if _leads_to(child.state.body, line, game.notation.joint(child.state.body)):
-                waiting.append((child, child.state))
+            if edge.action in NOTICING:
+                continue
+            if child.state.act is not None:
+                waiting.append((child, fork))
+            elif _leads_to(child.state.body, line, game.notation.joint(child.state.body)):
+                waiting.append((child, child))
             elif edge.q > LOST:
                 waiting.append((child, fork))
-            elif edge.visits * rollouts > 1:
-                yield WrongTurn(fork, child.state, edge.visits * rollouts)
+            else:
+                luck = ((1 - fork.mean) / 2) ** (edge.visits * rollouts)
+                if luck <= CHANCE:
+                    yield WrongTurn(fork.state, child.state, luck)
 
 
 def _leads_to(body: str, line: str, joint: str) -> bool:

@@ -4,10 +4,10 @@ from collections import Counter
 
 from ...models.policy import Sample
 from ...schemas import Seed, markup
-from .game import CotGame, CotState, Table
+from .game import CotGame, CotState, Draft, Table
 from .notation import END
-from .segments import Draft, distinct, draft, judge, pool, record, why_none
-from .tree import Evaluation
+from .segments import drafted, judged, pool, why_none
+from .tree import Evaluation, Node
 
 
 class StepGame(CotGame):
@@ -30,32 +30,34 @@ class StepGame(CotGame):
         if over := await self.result(state):
             return over
         samples = await pool(self, state, self.notation.visible(state.body), self._stop, "step")
-        every = [self._draft(state, s) for s in samples if s.finish != "error"]
-        drafts = distinct(every)
-        scores = await judge(self, drafts)
-        fit = [i for i, d in enumerate(drafts) if d.after is not None]
-        record(self, state, drafts, scores, [d.text for d in drafts], fit)
-        share = Counter(d.text for d in every if d.after is not None)
-        if not share:
+        every = [self._step(state, s) for s in samples if s.finish != "error"]
+        self.drafts[state.body] = drafts = await judged(self, every)
+        ways = {d.text: d.after for d in drafts if d.after is not None}
+        if not ways:
             return await self.over(state, why_none(samples))
-        self._ways[state.body] = {d.text: d.after for d in reversed(drafts) if d.after is not None}
-        priors = tuple(n / share.total() for n in share.values())
-        return Evaluation(await self.leaf_value(state), tuple(share), priors)
+        self._ways[state.body] = ways
+        share = Counter(d.text for d in every if d.after is not None)
+        priors = tuple(share[text] / share.total() for text in ways)
+        return Evaluation(await self.leaf_value(state), tuple(ways), priors)
 
     async def step(self, state: CotState, action: str) -> CotState:
         return self._ways[state.body][action]
 
-    def _draft(self, state: CotState, sample: Sample) -> Draft:
+    def taken(self, node: Node[CotState]) -> set[tuple[str, str]]:
+        """Every step that became an edge, as (action, text): both are the step itself."""
+        return {(e.action, e.action) for e in node.edges}
+
+    def _step(self, state: CotState, sample: Sample) -> Draft:
         """A sample as a step. Markup ends by its own tag, text by the end of the sequence."""
-        notation, step = self.notation, sample.text.strip()
-        if notation.tags:
-            ended = step == markup.THINK_END
-            whole = step.endswith(self._stop) and (not ended or state.body != notation.empty)
-            text = END if ended else step
-        else:
-            ended = not sample.text.endswith(notation.separator)
-            whole, text = sample.finish == "stop" and bool(step), step
+        notation, text = self.notation, sample.text.strip()
         body = None
-        if whole:
-            body = state.body if notation.tags and ended else notation.with_step(state.body, step)
-        return draft(self, state, text, body, sample, ended=ended)
+        if not notation.tags:
+            ended = not sample.text.endswith(notation.separator)
+            if text and sample.finish == "stop":
+                body = notation.with_step(state.body, text)
+        elif ended := text == markup.THINK_END:
+            text = END
+            body = None if state.body == notation.empty else state.body
+        elif text.endswith(self._stop):
+            body = notation.with_step(state.body, text)
+        return drafted(self, state, text, text, body, sample, ended=ended)

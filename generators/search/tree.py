@@ -22,10 +22,11 @@ class Evaluation:
     """(p, v) of a state, AlphaZero's network call: its actions, their priors (aligned, sum 1), its value.
 
     `value` lies in [-1, 1], from the thinker's point of view. Without actions the game is over and `value` is
-    its result z. `player` is +1 where the thinker chooses, -1 where an adversary does.
+    its result z. None: no opinion, a simulation goes on at once (a choice in two parts, such as an act and
+    then its words). `player` is +1 where the thinker chooses, -1 where an adversary does.
     """
 
-    value: float
+    value: float | None
     actions: tuple[str, ...] = ()
     priors: tuple[float, ...] = ()
     player: int = 1
@@ -82,7 +83,7 @@ class Node(Generic[State]):
     """A state with its evaluation and edges. `ready` is pending while another simulation evaluates it."""
 
     state: State
-    value: float = 0.0
+    value: float | None = None
     player: int = 1
     edges: list[Edge[State]] = field(default_factory=list)
     ready: asyncio.Future[None] | None = None
@@ -95,6 +96,14 @@ class Node(Generic[State]):
     def visits(self) -> int:
         """Completed simulations that went on from here."""
         return sum(e.visits for e in self.edges)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the state's own value and all that simulations brought since, for the thinker."""
+        total, n = self.player * sum(e.total for e in self.edges), self.visits
+        if self.value is not None:
+            total, n = total + self.value, n + 1
+        return total / n if n else 0.0
 
 
 class Tree(Generic[State]):
@@ -180,13 +189,16 @@ class Tree(Generic[State]):
                 path.append((node.player, edge))
                 if edge.child is None:
                     node = await self._expand(node, edge)
-                    break
+                    if node.value is not None:
+                        break
+                    continue
                 node = edge.child
                 if node.ready is not None:
                     await node.ready
+            value = node.value or 0.0
             for player, edge in path:
                 edge.visits += 1
-                edge.total += player * node.value
+                edge.total += player * value
         finally:
             for _, edge in path:
                 edge.in_flight -= 1
@@ -204,7 +216,9 @@ class Tree(Generic[State]):
             visits += edge.visits
             seen += edge.in_flight
             total += edge.total
-        untried = (node.player * node.value + total) / (1 + visits) - self._puct.fpu
+        own = 0 if node.value is None else 1
+        mean = (total + node.player * (node.value or 0.0)) / max(own + visits, 1)
+        untried = mean - self._puct.fpu
         scale = self._puct.c_puct * sqrt(visits + seen)
         priors = self._root_priors if node is self.root else None
         best, best_score, best_prior = edges[0], -float("inf"), 0.0
@@ -237,7 +251,9 @@ class Tree(Generic[State]):
 
     async def _evaluate(self, node: Node[State]) -> None:
         evaluation = await self._environment.evaluate(node.state)
-        if not -1.0 <= evaluation.value <= 1.0:
+        if evaluation.value is None and not evaluation.actions:
+            raise ValueError("a game that is over needs a value")
+        if evaluation.value is not None and not -1.0 <= evaluation.value <= 1.0:
             raise ValueError(f"a state's value must lie in [-1, 1], not {evaluation.value}")
         node.value, node.player = evaluation.value, evaluation.player
         node.edges = [Edge(a, p) for a, p in zip(evaluation.actions, evaluation.priors, strict=True)]

@@ -72,11 +72,17 @@ class Nim:
         return state[0] - int(action), -state[1]
 
 
+@dataclass
 class Walk:
     """One action per state, for ever; each state's value is a coin that shows +1 with probability 0.7."""
 
+    key: int
+
+    def coin(self, state: int) -> float:
+        return 1.0 if unit_interval("coin", self.key, state) < 0.7 else -1.0
+
     async def evaluate(self, state: int) -> Evaluation:
-        return Evaluation(1.0 if unit_interval("coin", state) < 0.7 else -1.0, ("on",), (1.0,))
+        return Evaluation(self.coin(state), ("on",), (1.0,))
 
     async def step(self, state: int, action: str) -> int:
         return state + 1
@@ -131,11 +137,25 @@ def check_books(tree: Tree, simulations: int) -> None:
         assert child is not None
         assert child.ready is None
         if not child.over:
-            assert edge.visits == 1 + child.visits
-            below = child.value + child.player * sum(e.total for e in child.edges)
+            own = 0 if child.value is None else 1
+            assert edge.visits == own + child.visits
+            below = (child.value or 0.0) + child.player * sum(e.total for e in child.edges)
             assert edge.total == pytest.approx(node.player * below)
         else:
             assert edge.total == pytest.approx(node.player * edge.visits * child.value)
+
+
+class TwoPart(RandomGame):
+    """The same game, its choices made in two parts: left or not, then which of the rest."""
+
+    async def evaluate(self, state: Line) -> Evaluation:
+        whole = await super().evaluate(tuple(s for s in state if s != "right"))
+        if state[-1:] == ("right",):
+            rest = sum(whole.priors[1:])
+            return Evaluation(None, whole.actions[1:], tuple(p / rest for p in whole.priors[1:]))
+        if not whole.actions:
+            return whole
+        return Evaluation(whole.value, ("0", "right"), (whole.priors[0], sum(whole.priors[1:])))
 
 
 class Plain:
@@ -213,9 +233,30 @@ def test_q_converges_to_the_minimax_value(key: str, two: bool) -> None:
 
 
 def test_q_converges_to_the_expectation_where_nothing_is_chosen() -> None:
-    errors = [abs(searched(Walk(), 0, n).root.edges[0].q - 0.4) for n in (50, 900)]
-    assert errors[1] < 0.05
-    assert errors[1] < errors[0]
+    means = []
+    for walk in map(Walk, range(15)):
+        means.append(searched(walk, 0, 300).root.edges[0].q)
+        assert means[-1] == pytest.approx(sum(walk.coin(i) for i in range(1, 301)) / 300)
+    assert sum(means) / len(means) == pytest.approx(0.4, abs=0.05)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(max_size=3), st.integers(1, 6))
+def test_a_choice_in_two_parts_is_one_simulation_deep(key: str, k: int) -> None:
+    """A state without a value is passed through: what counts is the state behind it."""
+    game = TwoPart(key, width=4, depth=3, hops=2)
+    tree = searched(game, (), 80, parallel=k)
+    check_books(tree, 80)
+    for _, edge in nodes(tree.root):
+        if edge.action == "right" and edge.child is not None:
+            assert edge.visits == edge.child.visits
+            assert edge.child.mean == pytest.approx(edge.q)
+
+
+def test_a_choice_in_two_parts_finds_the_same_value() -> None:
+    game = TwoPart("two parts", width=4, depth=3)
+    tree = searched(game, (), 6000)
+    assert max(tree.root.edges, key=lambda e: e.visits).q == pytest.approx(game.minimax(), abs=0.12)
 
 
 def test_pi_concentrates_on_the_best_move_with_simulations() -> None:
@@ -368,3 +409,8 @@ def test_what_the_environment_raises_ends_the_search_and_leaves_the_tree_in_orde
 def test_a_value_outside_its_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[-1, 1\]"):
         searched(Bandit((1.5,), (1.0,)), "", 1)
+
+
+def test_a_game_that_is_over_needs_a_value() -> None:
+    with pytest.raises(ValueError, match="needs a value"):
+        searched(Bandit((None,), (1.0,)), "", 1)  # type: ignore[arg-type]
