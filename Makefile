@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OUT ?= out
+ARGS ?=
 
 .PHONY: run test setup dev check-sandbox clean
 
 run: setup
-	$(BIN)/cotmill demo --out out
+	$(BIN)/cotmill demo --out $(OUT) $(ARGS)
 
 test: dev
 	$(BIN)/python -m pytest tests
@@ -34,4 +36,4 @@ check-sandbox:
 		|| echo 'bubblewrap is missing, so programs are not run and code rows are rejected; to install it: sudo apt-get install bubblewrap'
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info
+	rm -rf $(VENV) $(OUT) build dist *.egg-info

@@ -1,6 +1,7 @@
 """The `cotmill` command. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,26 +26,26 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]
 
 def main() -> None:
     """Run the command line; every fault a person can make ends in one line and an exit status."""
-    import click
-
     try:
         code = app(standalone_mode=False)
     except BadInput as e:
         code = _fail(2, str(e))
     except CotmillError as e:
         code = _fail(1, str(e))
-    except click.exceptions.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         code = _fail(130, "interrupted; what is finished is kept, the same command goes on from there")
-    except KeyboardInterrupt:
-        code = _fail(130, "interrupted; what is finished is kept, the same command goes on from there")
-    except click.ClickException as e:
-        e.show()
-        code = 2
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
     except OSError as e:
         code = _fail(1, f"{e.filename or ''}: {e.strerror or e}".lstrip(": "))
+    except Exception as e:
+        # A usage error; the class that they share is private to typer.
+        show = getattr(e, "show", None)
+        if show is None:
+            raise
+        show()
+        code = 2
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -158,6 +159,10 @@ def train(
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
     overrides: Set = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="start anew in a folder that holds a training")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Train on a run's shards; goes on from its last checkpoint.
 
@@ -165,7 +170,11 @@ def train(
     """
     from .training_commands import train as train_model
 
-    print(train_model(objective, data, out, init=init, device=device, overrides=overrides or []))
+    done = train_model(objective, data, out, init=init, device=device, overrides=overrides or (), fresh=fresh)
+    if as_json:
+        _print_json(done.as_json())
+    else:
+        print(f"{out}: {done.steps:,} steps, {done.tokens:,} tokens, loss {done.loss:.4f}")
 
 
 @app.command("evaluate-prm")
@@ -179,8 +188,6 @@ def evaluate_prm(
 
     Example: cotmill evaluate-prm --prm out/prm --data data/heldout/first_errors.jsonl
     """
-    from dataclasses import asdict
-
     from rich.console import Console
 
     from .page import prm_section, show
@@ -188,7 +195,7 @@ def evaluate_prm(
 
     figures = evaluate(prm, data, device=device)
     if as_json:
-        _print_json(asdict(figures))
+        _print_json(figures.as_json())
     else:
         show(Console(highlight=False), prm_section({prm: figures}))
 

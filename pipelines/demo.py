@@ -1,6 +1,5 @@
 """The demonstration: a run, a PRM trained on it, and both held against what is known to be true."""
 
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from .config import load, shipped_config
 from .page import closing_page
+from .policies import EMBEDDED
 from .progress import Progress
 from .run import run
 from .training_commands import evaluate_prm, train
@@ -23,14 +23,14 @@ def demo(out: Path, *, workers: int, fresh: bool, quiet_page: bool = False) -> d
     config, base = load(shipped_config("demo.yaml"))
     manifest = run(config, base, out / "demo", workers=workers, fresh=fresh, progress=progress)
     progress.note("training a process reward model on the shards")
-    start = time.monotonic()
-    train("prm", out / "demo", out / "prm", init="embedded", device="auto", overrides=list(TRAINING))
-    seconds = time.monotonic() - start
+    done = train(
+        "prm", out / "demo", out / "prm", init=EMBEDDED, device="auto", overrides=TRAINING, fresh=fresh
+    )
     progress.note("evaluating it, and the shipped one, on held-out traces")
     trained = evaluate_prm(str(out / "prm"), HELDOUT, device="auto")
-    shipped = evaluate_prm("embedded", HELDOUT, device="auto")
+    shipped = evaluate_prm(EMBEDDED, HELDOUT, device="auto")
     if not quiet_page:
-        closing_page(Console(highlight=False), manifest, trained, shipped, out=str(out), seconds=seconds)
+        closing_page(Console(highlight=False), manifest, trained, shipped, out=str(out), labels=done.rows)
     return {
         "run": manifest.model_dump(mode="json", exclude={"shards"}),
         "prm": {"trained": trained.as_json(), "shipped": shipped.as_json()},

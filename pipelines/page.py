@@ -33,14 +33,14 @@ def closing_page(
     shipped: "PRMFigures",
     *,
     out: str,
-    seconds: float,
+    labels: int,
 ) -> None:
     """Print the page; every figure comes from the manifest or from the evaluations given."""
     console.rule("[bold]cotmill: the demonstration")
     for section in figures(manifest):
         show(console, section)
     show(console, prm_section({"trained just now": trained, "shipped": shipped}))
-    console.print(_verdict(trained, shipped, seconds))
+    console.print(_verdict(trained, shipped, labels))
     console.print()
     console.rule("[bold]where to look next")
     for command, what in (
@@ -74,13 +74,13 @@ def _auc(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def _verdict(trained: "PRMFigures", shipped: "PRMFigures", seconds: float) -> str:
-    took = f"It was trained for {seconds:.0f} s on this run's shards"
+def _verdict(trained: "PRMFigures", shipped: "PRMFigures", labels: int) -> str:
+    took = f"The new one saw the {labels:,} labelled steps of this run"
     if trained.f1 is None or shipped.f1 is None:
         return f"{took}; the held-out traces do not allow a comparison."
     if trained.f1 < shipped.f1:
         return (
-            f"{took}; the shipped one saw more data and is {100 * (shipped.f1 - trained.f1):.1f} points of "
-            "F1 ahead. A minute's training shows that the line works, no more."
+            f"{took}; the shipped one, trained on more, is {100 * (shipped.f1 - trained.f1):.1f} points of "
+            "F1 ahead. A minute's training shows that the line works, and is worth little more."
         )
     return f"{took}, and is not behind the shipped one on these traces."

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..generators import code_reverse, families, lean_reverse
+from ..generators import families
 from ..schemas import (
+    ActSpan,
     BadInput,
     Domain,
     Generator,
@@ -162,9 +163,13 @@ def _taken(kind: str, row: dict[str, Any], name: str, line: int) -> tuple[dict[s
         seed = seed_from_row(row, source) if kind == "seeds" else trace_seed_from_row(row, source)
         return seed.model_dump(mode="json"), seed.seed_id
     if kind == "code":
-        code_reverse.read_code_row(row, source)
+        from ..generators.code_reverse import read_code_row
+
+        read_code_row(row, source)
     else:
-        lean_reverse.read_lean_row(row, source)
+        from ..generators.lean_reverse import read_lean_row
+
+        read_lean_row(row, source)
     return {"row": row, "source": source.model_dump()}, json.dumps(row, sort_keys=True)
 
 
@@ -181,7 +186,8 @@ def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
     answer = answer.strip()
     if not answer:
         raise BadInput("is empty", field="answer")
-    acts: tuple[Any, ...] = ()
+    acts: tuple[ActSpan, ...] = ()
+    steps: tuple[tuple[int, int], ...]
     if cot is None or cot == "":
         text, steps = "", ()
     elif isinstance(cot, list):

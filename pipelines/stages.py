@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..generators import code_reverse, lean_reverse
 from ..generators.assemble import decide, seed_trace
 from ..generators.completion import complete, cuts_of, merge, with_counts
 from ..generators.rejected import Rejected
 from ..generators.search import search_shard
 from ..labelers.rollouts import label_shard
 from ..labelers.summary import summarise
-from ..labelers.tagging import Tagger, tag_trace
+from ..labelers.tagger import Tagger, tag_trace
 from ..labelers.truth import compare
 from ..models.policy import Policy
 from ..schemas import Inventory, SearchState, Seed, Source, Trace, unit_interval
@@ -135,20 +134,13 @@ def _complete(
 
 def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
     """Traces derived backwards; what cannot be is written to `rejected/` with its reason."""
+    reverse = {"code": _reverse_program, "lean": _reverse_proof}[shard.kind]
     traces: list[Trace] = []
     rejected: list[dict[str, Any]] = []
     for line, row in read_rows(job.work / "seeds" / f"{shard.index:05d}.jsonl"):
         assert isinstance(row, dict), f"a shard of our own holds a bad row {line}"
         source = Source.model_validate(row["source"])
-        made: Trace | Rejected
-        if shard.kind == "code":
-            made = code_reverse.reverse(
-                code_reverse.read_code_row(row["row"], source), run_seed=job.config.seed
-            )
-        else:
-            made = lean_reverse.reverse(
-                lean_reverse.read_lean_row(row["row"], source), run_seed=job.config.seed
-            )
+        made = reverse(row["row"], source, job.config.seed)
         if isinstance(made, Trace):
             traces.append(made)
         else:
@@ -157,6 +149,18 @@ def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
         write_jsonl(job.out / "rejected" / f"generate-{shard.index:05d}.jsonl", rejected)
     totals.rejected = dict(Counter(r["reason"].partition(":")[0] for r in rejected))
     return merge(traces)
+
+
+def _reverse_program(row: dict[str, Any], source: Source, run_seed: int) -> Trace | Rejected:
+    from ..generators.code_reverse import read_code_row, reverse
+
+    return reverse(read_code_row(row, source), run_seed=run_seed)
+
+
+def _reverse_proof(row: dict[str, Any], source: Source, run_seed: int) -> Trace | Rejected:
+    from ..generators.lean_reverse import read_lean_row, reverse
+
+    return reverse(read_lean_row(row, source), run_seed=run_seed)
 
 
 def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:

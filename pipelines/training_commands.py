@@ -1,0 +1,71 @@
+"""`cotmill train` and `cotmill evaluate-prm`: settings from the command line, rows from files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from ..schemas import BadInput
+from .files import BadRow, read_rows
+from .policies import model_path, prm_path
+
+if TYPE_CHECKING:
+    from ..training.checkpoint import TrainResult
+    from ..training.evaluate_prm import PRMFigures
+
+
+def train(
+    objective: str,
+    data: Path,
+    out: Path,
+    *,
+    init: str | None,
+    device: str,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+) -> "TrainResult":
+    """Train, or go on from the last checkpoint in `out`. Raises BadInput."""
+    from ..training.prm import PRMSettings, train_prm
+    from ..training.sft import SFTSettings, train_sft
+
+    given: dict[str, Any] = {"device": device} | dict(map(_setting, overrides))
+    if init is not None:
+        given["init"] = model_path(init, Path())
+    try:
+        if objective == "sft":
+            return train_sft(data, out, SFTSettings.model_validate(given), fresh=fresh)
+        return train_prm(data, out, PRMSettings.model_validate(given), fresh=fresh)
+    except ValidationError as e:
+        error = e.errors()[0]
+        what = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
+        raise BadInput(what, file="command line", field=".".join(map(str, error["loc"]))) from e
+
+
+def evaluate_prm(prm: str, data: Path, *, device: str) -> "PRMFigures":
+    """A PRM's figures on ProcessBench-format rows; raises BadInput naming file, line and field."""
+    from ..models.network import RewardModel
+    from ..training.evaluate_prm import evaluate_prm as evaluate
+
+    rows, lines = [], []
+    for line, row in read_rows(data):
+        if isinstance(row, BadRow):
+            raise BadInput(row.reason, file=data, line=line, field=row.field)
+        rows.append(row)
+        lines.append(line)
+    model = RewardModel.load(prm_path(prm), device)
+    try:
+        return evaluate(model, rows)
+    except BadInput as e:
+        raise BadInput(e.what, file=data, line=lines[e.line - 1] if e.line else None, field=e.field) from e
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise BadInput(f"'{text}' is not key=value", field="--set")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as e:
+        raise BadInput(f"the value of '{key}' is not YAML", field="--set") from e
