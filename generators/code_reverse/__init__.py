@@ -1,0 +1,1 @@
+"""From working programs back to the chain of thought behind them."""

@@ -1,0 +1,91 @@
+"""A flat recorded trace as a tree: which tactics run inside which.
+
+LeanDojo's benchmark lists a structured tactic (`induction … with`, `have … := by`, `·`) and then the
+tactics inside it, one after another. A tactic belongs to the one before it whose text contains it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .rows import TracedTactic
+from .states import Goal, parse_state
+
+_BULLETS = ("·", ".", "case ", "next", "focus", "all_goals", "any_goals")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A tactic at `index` of the flat trace, the goals before and after it, and the tactics inside it."""
+
+    index: int
+    tactic: str
+    before: tuple[Goal, ...]
+    after: tuple[Goal, ...]
+    children: tuple["Node", ...]
+
+    @property
+    def head(self) -> str:
+        """The tactic's first word."""
+        return self.tactic.split(maxsplit=1)[0].rstrip(";") if self.tactic.strip() else ""
+
+    @property
+    def is_bullet(self) -> bool:
+        """Whether it only focuses on a goal and says nothing itself."""
+        return bool(self.children) and self.tactic.startswith(_BULLETS)
+
+    @property
+    def opened(self) -> tuple[Goal, ...] | None:
+        """The goals that stand in the current goal's place afterwards; None where others changed as well."""
+        rest = self.before[1:]
+        cut = len(self.after) - len(rest)
+        if cut < 0 or not all(a.same(b) for a, b in zip(self.after[cut:], rest, strict=True)):
+            return None
+        return self.after[:cut]
+
+
+def build(traced: Sequence[TracedTactic]) -> tuple[Node, ...]:
+    """The trees of a trace, in order; raises BadState."""
+    nodes, at = [], 0
+    while at < len(traced):
+        node, at = _node(traced, at)
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def entry_goals(children: Iterable[Node]) -> list[Goal]:
+    """The goals at which the tactics inside a structured tactic set out."""
+    entries: list[Goal] = []
+    produced: list[Goal] = []
+    for child in children:
+        if not child.before:
+            continue
+        goal = child.before[0]
+        if known := next((g for g in produced if g.same(goal)), None):
+            produced.remove(known)
+        else:
+            entries.append(goal)
+            produced += [g for g in child.before[1:] if not any(g.same(e) for e in produced)]
+        produced = [*(child.opened or ()), *produced]
+    return entries
+
+
+def _node(traced: Sequence[TracedTactic], at: int) -> tuple[Node, int]:
+    own = traced[at]
+    text, position, index = _squash(own.tactic), 0, at
+    structured = "\n" in own.tactic or " by " in text or "=>" in text or own.tactic.startswith(_BULLETS)
+    children: list[Node] = []
+    at += 1
+    while structured and at < len(traced):
+        inner = _squash(traced[at].tactic)
+        found = text.find(inner, position)
+        if found < 0 or len(inner) >= len(text):
+            break
+        child, at = _node(traced, at)
+        children.append(child)
+        position = found + len(inner)
+    state = parse_state(own.state_before), parse_state(own.state_after)
+    return Node(index, own.tactic, *state, tuple(children)), at
+
+
+def _squash(text: str) -> str:
+    return " ".join(text.split())
