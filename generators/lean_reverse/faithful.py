@@ -18,17 +18,18 @@ from .story import Incomplete, Paragraph, proof_text, tell
 
 PHRASES = "phrases_lean.yaml"
 
-# What a kind claims of the goals: that one is closed, that one took the place of one, that one became several.
-_CLOSES = frozenset(
-    """exact_hypothesis exact_pair exact_witness exact_witness_computed exact_uses exact_clash exact_lemma
-    exact_term assumption linear linear_contradiction linear_absurd evaluate same_sides by_definition
-    simplify_close impossible contradiction logic closed rewrite_close substitute_close""".split()
-)
-_REPLACES = frozenset(
-    """intro_facts intro_let intro_both suppose suppose_with exfalso left right becomes obtain derive reduce
-    reduce_hypothesis restate simplify unchanged step step_both rewrite rewrite_at substitute
-    substitute_at""".split()
-)
+# What a kind claims of the goals: that one is closed, that one takes the place of one, or several do.
+_CLOSES = {
+    "exact_hypothesis", "exact_pair", "exact_witness", "exact_witness_computed", "exact_uses",
+    "exact_clash", "exact_lemma", "exact_term", "assumption", "linear", "linear_contradiction",
+    "linear_absurd", "evaluate", "same_sides", "by_definition", "simplify_close", "impossible",
+    "contradiction", "logic", "closed", "rewrite_close", "substitute_close",
+}  # fmt: skip
+_REPLACES = {
+    "intro_facts", "intro_let", "intro_both", "suppose", "suppose_with", "exfalso", "left", "right",
+    "becomes", "obtain", "derive", "reduce", "reduce_hypothesis", "restate", "simplify", "unchanged",
+    "step", "step_both", "rewrite", "rewrite_at", "substitute", "substitute_at",
+}  # fmt: skip
 _SPLITS = ("cases", "cases_bare", "parts")
 _CONNECTING = ("either", "or", "and", "with", ",", ";")
 
