@@ -136,6 +136,13 @@ def _event(sign: str, have: Expr, k: int, n: int) -> Op:
 
 def read(question: str) -> WordProblem | None:
     """The problem that a question is, or None."""
+    try:
+        return _read(question)
+    except ValueError:  # a word where a number belongs
+        return None
+
+
+def _read(question: str) -> WordProblem | None:
     sentences = re.findall(r"[^.?]+[.?]", question)
     if not 3 <= len(sentences) <= _MOST_SENTENCES or "".join(sentences) != question:
         return None
