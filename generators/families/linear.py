@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .chart import Chart
 from .draws import Draw
-from .expressions import Num, Op, evaluate, show
+from .expressions import Expr, Num, Op, evaluate, show
 from .moves import Calc, Move, Tell
 from .problem import Problem, Remark, Said
 
@@ -24,154 +24,131 @@ _READERS = tuple(
     for q in _QUESTIONS
 )
 _FORM = re.compile(
-    r"(?P<a>[0-9]{1,3})(?:\((?P<x>[xyn])(?P<b>[+-][0-9]{1,3})\)(?P<e>[+-][0-9]{1,3})?|(?P<y>[xyn])(?P<f>[+-][0-9]{1,3}))"
-    r"=(?:(?P<c>[0-9]{1,3})(?P<z>[xyn])(?P<g>[+-][0-9]{1,3})|(?P<d>-?[0-9]{1,3}))"
+    r"(?P<a>[0-9]{1,3})(?:\((?P<x>[xyn])(?P<b>[+-][0-9]{1,3})\)(?P<e>[+-][0-9]{1,3})?"
+    r"|(?P<y>[xyn])(?P<f>[+-][0-9]{1,3}))"
+    r"=(?:(?P<c>[0-9]{1,3})(?P<z>[xyn])(?P<g>[+-][0-9]{1,3})|(?P<d>[0-9]{1,3}))"
 )
 _TERM = re.compile(
-    r"(?P<sign>[+-]?)(?:(?P<k>[0-9]{0,4})(?P<x>[xyn])|(?P<m>[0-9]{1,4})\((?P<z>[xyn])(?P<b>[+-][0-9]{1,4})\)|(?P<n>[0-9]{1,4}))"
+    r"(?P<sign>[+-]?)(?:(?P<k>[0-9]{0,4})(?P<x>[xyn])"
+    r"|(?P<m>[0-9]{1,4})\((?P<z>[xyn])(?P<b>[+-][0-9]{1,4})\)|(?P<n>[0-9]{1,4}))"
 )
 
 
 class Linear(Problem):
-    """a(x+b)+e = cx+d, or ax+e = cx+d where `b` is None; c may be 0."""
+    """a(x+b)+e = cx+d; without the bracket b is 0, with nothing on the right but d, c is 0."""
 
-    def __init__(
-        self, question: str, text: str, x: str, a: int, b: int | None, e: int, c: int, d: int
-    ) -> None:
-        self.text, self.x = text, x
-        self.a, self.b, self.e, self.c, self.d = a, b, e, c, d
-        self.left = a * (b or 0) + e
-        self.solution = (d - self.left) // (a - c)
+    def __init__(self, question: str, x: str, a: int, b: int, e: int, c: int, d: int) -> None:
+        self.x, self.a, self.b, self.e, self.c, self.d = x, a, b, e, c, d
+        self.constant = a * b + e
+        self.solution = (d - self.constant) // (a - c)
         super().__init__(question, str(self.solution), self._chart())
 
     def _chart(self) -> Chart:
-        chart, x = Chart(), self.solution
-        a, c, d, e = (chart.given(abs(n)) for n in (self.a, self.c, self.d, self.e))
-        constant, value = e, self.e
-        if self.b is not None:
-            product = chart.add("*", a, chart.given(abs(self.b)))
-            value = self.a * self.b
-            constant = _signed_sum(chart, product, value, e, self.e)
-            value += self.e
-        k = chart.add("-", a, c) if self.c else a
-        r = _signed_sum(chart, d, self.d, constant, -value) if value else d
-        chart.root = chart.add("/", r, k) if self.a - self.c != 1 else r
-        for side in self._sides():
-            if chart.denotes(Num(x)):
-                chart.enter(side)
+        chart = Chart()
+        a, b, c, d, e = (chart.given(abs(n)) for n in (self.a, self.b, self.c, self.d, self.e))
+        constant = e
+        if self.b:
+            constant = _joined(chart, chart.add("*", a, b), self.a * self.b, e, self.e)
+        gap = _joined(chart, d, self.d, constant, -self.constant)
+        x = chart.root = chart.add("/", gap, chart.add("-", a, c) if self.c else a)
+        # The sides with x put in, for tests of the answer.
+        left = chart.add("*", a, _plus(chart, x, self.b))
+        _plus(chart, left, self.e)
+        if self.c:
+            _plus(chart, chart.add("*", c, x), self.d)
         return chart
-
-    def _sides(self) -> tuple[Op, ...]:
-        """Both sides with the solution put in, where there is something to work out."""
-        x = Num(self.solution)
-        inner = x if self.b is None else _plus(x, self.b)
-        left = _plus(Op("*", Num(self.a), inner), self.e)
-        right = _plus(Op("*", Num(self.c), x), self.d) if self.c else Num(self.d)
-        return tuple(side for side in (left, right) if isinstance(side, Op))
 
     def remarks(self) -> tuple[Remark, ...]:
         x = {"x": self.x}
-        return (
+        general = (
             Remark("RephraseTarget", "target", "We want {x}", x),
             Remark("RephraseTarget", "target", "Find {x}", x),
             Remark("Plan", "strategy", "Get {x} alone", x),
             Remark("Plan", "strategy", "Bring {x} to one side", x),
-            *(
-                (Remark("Decompose", "strategy", "First the bracket, then {x}", x),)
-                if self.b is not None
-                else ()
-            ),
         )
+        bracket = Remark("Decompose", "strategy", "First the bracket, then {x}", x)
+        return (*general, bracket) if self.b else general
 
     def said(self, claim: str) -> Said | None:
         """An equation in the unknown is right if it has the same solution."""
-        sides = claim.removeprefix("Given ").split("=")
+        sides = claim.split("=")
         if len(sides) != 2 or self.x not in claim:
             return None
         left, right = (side_of(side, self.x) for side in sides)
         if left is None or right is None:
             return None
         (a, b), (c, d) = left, right
-        shape = re.sub("[0-9]+", "#", "=".join(sides)).replace("-", "+")
+        shape = re.sub("[0-9]+", "#", claim).replace("-", "+")
         return Said(a != c and (a - c) * self.solution == d - b, frozenset({shape}))
 
     def moves(self, draw: Draw) -> list[Move]:
         moves: list[Move] = []
-        left, k = self.left, self.a - self.c
-        cx = f"{self.c}{self.x}" if self.c else ""
-        right = f"{cx}{self.d:+d}" if self.c else f"{self.d}"
-        constant: int | str = abs(left)
-        if self.b is not None:
-            moves.append(Calc.of("*", self.a, abs(self.b), "p"))
-            constant = "p"
-            if self.e:
-                same = (self.b > 0) == (self.e > 0)
-                swap = not same and abs(self.a * self.b) < abs(self.e)
-                one, two = (abs(self.e), "p") if swap else ("p", abs(self.e))
-                moves.append(Calc.of("+" if same else "-", one, two, "q"))
-                constant = "q"
-            if left:
-                sign = "+" if left > 0 else "-"
-                template = f"{self.a}{self.x}{sign}{{{constant}}}={right}"
-                moves.append(Tell("Transform", "open", (constant,), template))
-        if left:
-            moves.append(Calc.of("-" if left > 0 else "+", self.d, constant, "r"))
+        right = f"{self.c}{self.x}{self.d:+d}" if self.c else str(self.d)
+        constant: int | str = abs(self.e)
+        if self.b:
+            moves.append(Calc.of("*", self.a, abs(self.b), "product"))
+            constant = "product"
+        if self.b and self.e:
+            constant = "constant"
+            if (self.b > 0) == (self.e > 0):
+                moves.append(Calc.of("+", "product", abs(self.e), constant))
+            elif abs(self.a * self.b) >= abs(self.e):
+                moves.append(Calc.of("-", "product", abs(self.e), constant))
+            else:
+                moves.append(Calc.of("-", abs(self.e), "product", constant))
+        if isinstance(constant, str):
+            sign = "+" if self.constant > 0 else "-"
+            opened = f"{self.a}{self.x}{sign}{{{constant}}}={right}"
+            moves.append(Tell("Transform", "opened", (constant,), opened))
+        joins = [Calc.of("-" if self.constant > 0 else "+", self.d, constant, "gap")]
         if self.c:
-            at = draw.between(len(moves) - 1, len(moves)) if left else len(moves)
-            moves.insert(at, Calc.of("-", self.a, self.c, "k"))
-        kx = f"{'{k}' if self.c else k}{self.x}" if k != 1 else self.x
-        r = "{r}" if left else str(self.d)
-        needs = (*(("k",) if self.c else ()), *(("r",) if left else ()))
-        moves.append(Tell("Transform", "reduced", needs, f"{kx}={r}"))
-        if k != 1:
-            moves.append(Calc.of("/", "r" if left else self.d, "k" if self.c else k, "x"))
-        return moves
+            joins.insert(draw.between(0, 1), Calc.of("-", self.a, self.c, "k"))
+        needs = tuple(sorted(move.key for move in joins))
+        k: int | str = "k" if self.c else self.a
+        reduced = f"{'{k}' if self.c else self.a}{self.x}={{gap}}"
+        return [*moves, *joins, Tell("Transform", "reduced", needs, reduced), Calc.of("/", "gap", k, "x")]
 
     def proofs(self, draw: Draw) -> Iterator[tuple[str, str]]:
         if draw.chance(0.3):
             yield "Deduce", f"{self.x}={self.solution}"
         if draw.chance(0.3):
-            side = draw.pick(self._sides())
+            x = Num(self.solution)
+            side = _with(Op("*", Num(self.a), _with(x, self.b)), self.e)
+            if self.c and draw.chance(0.5):
+                side = _with(Op("*", Num(self.c), x), self.d)
             yield "Substitute", f"{show(side)}={evaluate(side)}"
 
 
 def draw(d: Draw, level: int) -> str:
-    """A question of the given level."""
+    """A question of the given level: x on one side, on both sides, and with a bracket."""
     x = d.pick(_UNKNOWNS)
     while True:
-        solution = d.between(2, 9 if level < 3 else 12)
-        a = d.between(2, {1: 5, 2: 9, 3: 9}[level])
-        c = d.between(2, a - 2) if level > 1 and a > 3 else 0
+        solution = d.between(2, 12 if level == 3 else 9)
+        a = d.between(2, 5) if level == 1 else d.between(4, 9)
+        c = 0 if level == 1 else d.between(2, a - 2)
+        b = 0 if level < 3 else d.pick((-1, 1, 1)) * d.between(1, 9)
+        e = d.pick((-1, 1, 1)) * d.between(1, 9 if level == 1 else 20)
         if level == 3:
-            b = d.between(1, 9) * (1 if d.chance(0.6) else -1)
             e = d.between(-12, 12) if d.chance(0.5) else 0
-            left, shown = a * b + e, f"{a}({x}{b:+d})" + (f"{e:+d}" if e else "")
-        else:
-            left = d.between(1, 9 if level == 1 else 20) * (1 if d.chance(0.65) else -1)
-            shown = f"{a}{x}{left:+d}"
-        right = (a - c) * solution + left
-        if not 1 <= right <= 99 or left == 0 or (level > 1 and c == 0):
-            continue
-        equation = f"{shown}={c}{x}{right:+d}" if c else f"{shown}={right}"
-        return d.pick(_QUESTIONS).format(equation=equation, x=x)
+        right = (a - c) * solution + a * b + e
+        if 1 <= right <= 99 and a * b + e:
+            left = (f"{a}({x}{b:+d})" if b else f"{a}{x}") + (f"{e:+d}" if e else "")
+            equation = f"{left}={c}{x}{right:+d}" if c else f"{left}={right}"
+            return d.pick(_QUESTIONS).format(equation=equation, x=x)
 
 
 def read(question: str) -> Linear | None:
     """The problem that a question is, or None."""
-    for reader in _READERS:
-        if (match := reader.fullmatch(question)) and (form := _FORM.fullmatch(match["equation"])):
-            break
-    else:
+    match = next((m for reader in _READERS if (m := reader.fullmatch(question))), None)
+    form = _FORM.fullmatch(match["equation"]) if match else None
+    if form is None:
         return None
     letters = {form[name] for name in "xyz" if form[name]}
-    a, c = int(form["a"]), int(form["c"] or 0)
-    b = int(form["b"]) if form["b"] else None
-    e = int(form["e"] or form["f"] or 0)
-    right = int(form["g"] or form["d"])
-    gap = right - a * (b or 0) - e
-    if len(letters) != 1 or a <= c or gap % (a - c) or right < 0 or gap < 0 or b == 0:
-        return None
-    return Linear(question, match["equation"], letters.pop(), a, b, e, c, right)
+    a, b, c = (int(form[name] or 0) for name in "abc")
+    e, d = int(form["e"] or form["f"] or 0), int(form["g"] or form["d"])
+    gap = d - a * b - e
+    fits = a - c > 1 and d > 0 and gap > 0 and gap % (a - c) == 0 and a * b + e != 0
+    return Linear(question, letters.pop(), a, b, e, c, d) if fits and len(letters) == 1 else None
 
 
 def side_of(text: str, x: str) -> tuple[int, int] | None:
@@ -193,8 +170,8 @@ def side_of(text: str, x: str) -> tuple[int, int] | None:
     return (a, b) if text else None
 
 
-def _signed_sum(chart: Chart, one: str, n: int, two: str, m: int) -> str:
-    """Enter |n + m| made from |n| (`one`) and |m| (`two`)."""
+def _joined(chart: Chart, one: str, n: int, two: str, m: int) -> str:
+    """Enter |n + m| as made from |n| (`one`) and |m| (`two`)."""
     if m == 0:
         return one
     if (n > 0) == (m > 0):
@@ -202,5 +179,9 @@ def _signed_sum(chart: Chart, one: str, n: int, two: str, m: int) -> str:
     return chart.add("-", one, two) if abs(n) >= abs(m) else chart.add("-", two, one)
 
 
-def _plus(left: Op | Num, n: int) -> Op | Num:
-    return Op("+" if n > 0 else "-", left, Num(abs(n))) if n else left
+def _plus(chart: Chart, key: str, n: int) -> str:
+    return chart.add("+" if n > 0 else "-", key, chart.given(abs(n))) if n else key
+
+
+def _with(expr: Expr, n: int) -> Expr:
+    return Op("+" if n > 0 else "-", expr, Num(abs(n))) if n else expr

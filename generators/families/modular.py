@@ -19,11 +19,11 @@ _QUESTIONS = (
 )
 _READERS = tuple(
     re.compile(
-        re.escape(q).replace(r"\{expr\}", r"(?P<expr>[0-9+*-]{1,24})").replace(r"\{m\}", r"(?P<m>[0-9]{1,3})")
+        re.escape(q).replace(r"\{expr\}", r"(?P<expr>[0-9+*]{1,24})").replace(r"\{m\}", r"(?P<m>[0-9]{1,3})")
     )
     for q in _QUESTIONS
 )
-_MOST = 9999
+_MOST_NUMBERS = 5
 
 
 class Modular(Problem):
@@ -46,28 +46,23 @@ class Modular(Problem):
         )
 
     def moves(self, draw: Draw) -> list[Move]:
-        """Mostly reduces every number first; works the expression out as it stands where it is small."""
+        """Reduces every number first; works the expression out as it stands where that is small, at times."""
         moves: list[Move] = []
-        whole = evaluate(self.tree)
-        early = whole is None or whole > 99 or draw.chance(0.6)
+        early = (evaluate(self.tree) or 0) > 99 or draw.chance(0.6)
+
+        def take(sign: str, left: int | str, right: int | str) -> str:
+            moves.append(Calc.of(sign, left, right, f"v{len(moves)}"))
+            return moves[-1].key
 
         def reduced(ref: int | str, value: int) -> tuple[int | str, int]:
-            if value < self.m:
-                return ref, value
-            moves.append(Calc.of("mod", ref, self.m, f"v{len(moves)}"))
-            return moves[-1].key, value % self.m
+            return (ref, value) if value < self.m else (take("mod", ref, self.m), value % self.m)
 
         def enter(node: Expr) -> tuple[int | str, int]:
             if isinstance(node, Num):
                 return reduced(node.value, node.value) if early else (node.value, node.value)
             (left, a), (right, b) = enter(node.left), enter(node.right)
-            value = apply(node.sign, a, b)
-            if value is None or value < 0:
-                (left, a), (right, b) = (a + self.m, a + self.m), (right, b)
-                value = a - b
-            moves.append(Calc.of(node.sign, left, right, f"v{len(moves)}"))
-            ref: tuple[int | str, int] = (moves[-1].key, value)
-            return reduced(*ref) if early and draw.chance(0.3) else ref
+            ref, value = take(node.sign, left, right), apply(node.sign, a, b) or 0
+            return reduced(ref, value) if early and draw.chance(0.3) else (ref, value)
 
         reduced(*enter(self.tree))
         return moves
@@ -99,9 +94,8 @@ def read(question: str) -> Modular | None:
         if match := reader.fullmatch(question):
             tree, m = parse(match["expr"]), int(match["m"])
             numbers = re.findall("[0-9]+", match["expr"])
-            if tree is None or m < 2 or len(numbers) > 5 or "-" in match["expr"]:
-                return None
-            return Modular(question, tree, m)
+            good = m > 1 and len(numbers) <= _MOST_NUMBERS
+            return Modular(question, tree, m) if tree and good else None
     return None
 
 
@@ -123,10 +117,8 @@ def _chart(tree: Expr, m: int) -> Chart:
         made = []
         for left, right in product(enter(node.left, name + "l"), enter(node.right, name + "r")):
             value = apply(node.sign, chart.values[left], chart.values[right])
-            if value is not None and 0 <= value <= _MOST:
-                made.append(chart.add(node.sign, left, right, f"{name}~{value}"))
+            made.append(chart.add(node.sign, left, right, f"{name}~{value}"))
         return with_residues(made, name)
 
-    whole = evaluate(tree) or 0
-    chart.root = next((k for k in enter(tree, "t") if chart.values[k] == whole % m), "")
+    chart.root = min(enter(tree, "t"), key=lambda key: chart.values[key])
     return chart

@@ -18,7 +18,7 @@ _TEST, _FALSE_ALARM, _SUM_UP, _HESITATE = 0.07, 0.05, 0.05, 0.15
 # How often a mistake is one of the wrong operation; how many further steps are taken before it is noticed.
 _CONFUSED, _DELAYS = 0.2, (0, 0, 0, 1, 2)
 # No further mistakes or asides once a CoT would grow longer than this.
-_MOST_LINES = 13
+_MOST_LINES = 14
 
 
 class Line(NamedTuple):
@@ -96,7 +96,7 @@ class _Writer:
                 continue
             if planted is not None and move.value(self.held) is None:
                 return None
-            taken = self._mistaken(at) if self._room(at) and self.draw.chance(self.rate) else 0
+            taken = self._mistaken(at) if self._room(at, 5) and self.draw.chance(self.rate) else 0
             if not taken:
                 self._take(move)
                 if self._room(at):
@@ -109,8 +109,9 @@ class _Writer:
             self.lines += [Line(act, claim) for act, claim in self.problem.proofs(self.draw)]
         self._say(Mood.ANSWER, answer)
 
-    def _room(self, at: int) -> bool:
-        return len(self.lines) + len(self.moves) - at < _MOST_LINES
+    def _room(self, at: int, lines: int = 2) -> bool:
+        """Whether so many more lines may be written beside the moves from `at` on."""
+        return len(self.lines) + len(self.moves) - at + lines <= _MOST_LINES
 
     def _say(self, mood: Mood, claim: str = "", value: int | None = None) -> None:
         self.lines.append(Line(*phrases.write(self.draw, mood, claim, value)))
