@@ -1,6 +1,7 @@
 """From what somebody wrote to a Trace: parsed, cut into steps, and decided by a verifier."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from .. import __version__
 from ..models.policy import Sample
@@ -32,6 +33,12 @@ NOT_COMPARABLE = Verdict(
     outcome=Outcome.UNDECIDED,
     reason="answers differ as text",
     evidence="the answers differ as text, which decides nothing outside mathematics",
+)
+
+STATED = Verdict(
+    outcome=Outcome.CORRECT,
+    reason="reference stated",
+    evidence="the human's Answer act states the reference word for word",
 )
 
 
@@ -74,13 +81,15 @@ def assemble(
     key: str,
     sample: Sample | None = None,
     parent_id: str | None = None,
-    origins: Sequence[Origin] | None = None,
+    copied: Sequence[Step] | None = None,
 ) -> Trace:
     """An undecided trace from `body`: the whole CoT, prefix included, as markup or as text.
 
-    The first `prefix_steps` steps are the seed's, the rest the policy's; `origins` says otherwise where
-    another trace than the seed was continued. What went wrong on the way (cut off, malformed markup, a
-    fault of the server) is in `error`; the text is kept all the same.
+    The first `prefix_steps` steps are the seed's, the rest the policy's; `copied` says otherwise where
+    another trace than the seed was continued. Copied steps keep their bounds, so that counts measured at
+    their ends hold; only what the policy wrote is cut into steps. What went
+    wrong on the way (cut off, malformed markup, a fault of the server) is in `error`; the text is kept all
+    the same.
     """
     error = None
     if markup.looks_like_markup(body):
@@ -95,18 +104,18 @@ def assemble(
     elif sample is not None and sample.finish == "error":
         error = f"policy failed: {sample.error}"
     text, acts = markup.trim(text, acts)
-    copied = [seed.origin] * prefix_steps if origins is None else origins
-    steps = tuple(
-        Step(start=a, end=b, origin=copied[i] if i < len(copied) else Origin.POLICY)
-        for i, (a, b) in enumerate(split_steps(text, acts))
-    )
+    if copied is None:
+        copied = [Step(start=a, end=b, origin=seed.origin) for a, b in seed.steps[:prefix_steps]]
     return Trace(
         seed_id=seed.seed_id,
         domain=seed.domain,
         question=seed.question,
         text=text,
         generator=generator,
-        steps=steps,
+        steps=(
+            *(Step(start=s.start, end=s.end, origin=s.origin) for s in copied),
+            *_written(text, acts, copied[-1].end if copied else 0),
+        ),
         acts=acts,
         reference=seed.answer or None,
         prefix_steps=prefix_steps,
@@ -124,17 +133,34 @@ def assemble(
     )
 
 
+def _written(text: str, acts: Sequence[ActSpan], start: int) -> Iterator[Step]:
+    """The policy's own steps: what the whole text's cuts leave of it from `start` on."""
+    for a, b in split_steps(text, acts):
+        piece = text[max(a, start) : b].lstrip()
+        if piece:
+            yield Step(start=b - len(piece), end=b, origin=Origin.POLICY)
+
+
 def claimed_answer(trace: Trace) -> str | None:
-    """The final answer that a trace gives: in its last Answer act, or, untagged, wherever it ends."""
+    """The final answer that a trace gives: in its last Answer act, or, untagged, wherever it ends.
+
+    A policy that writes tags must mark its answer; a person's CoT may have been tagged by a machine.
+    """
     if trace.error is not None:
         return None
     if not trace.acts:
         return extract_answer(trace.text)
     answers = [a for a in trace.acts if a.act == ANSWER]
     if not answers:
-        return None
+        return None if trace.provenance.policy else extract_answer(trace.text)
     said = trace.text[answers[-1].start : answers[-1].end]
     return extract_answer(said) or said
+
+
+def _answer_act(trace: Trace) -> str | None:
+    """The text of the last Answer act."""
+    answers = [a for a in trace.acts if a.act == ANSWER]
+    return trace.text[answers[-1].start : answers[-1].end] if answers else None
 
 
 def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
@@ -156,12 +182,26 @@ def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
     decided = []
     for i, (trace, answer) in enumerate(zip(traces, answers, strict=True)):
         verdict = verdicts.get(i)
+        if verdict and verdict.outcome is not Outcome.CORRECT and _states_reference(trace):
+            answer, verdict = trace.reference, STATED
         if verdict and verdict.outcome is Outcome.WRONG and trace.domain is not Domain.MATH:
             verdict = NOT_COMPARABLE
         if verdict is None and trace.text and trace.reference and not _policy_failed(trace):
             verdict = NO_ANSWER
         decided.append(trace if verdict is None else _with_verdict(trace, answer, verdict, verifier.name))
     return decided
+
+
+def _states_reference(trace: Trace) -> bool:
+    """Whether a person's Answer act holds the reference as a whole phrase.
+
+    Good enough for somebody who wrote both, in prose; never for a policy, which might list guesses.
+    """
+    said = _answer_act(trace) if trace.generator is Generator.HUMAN else None
+    if said is None or not trace.reference:
+        return False
+    phrase = r"\s+".join(map(re.escape, trace.reference.split()))
+    return re.search(rf"(?<!\w){phrase}(?!\w)", said, re.IGNORECASE) is not None
 
 
 def _policy_failed(trace: Trace) -> bool:

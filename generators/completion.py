@@ -90,7 +90,7 @@ def complete(
             prefix + sample.text,
             generator=Generator.COMPLETION,
             prefix_steps=_from_seed(cuts[i], after),
-            origins=[s.origin for s in cuts[i].parent.steps[:after]],
+            copied=cuts[i].parent.steps[:after],
             policy=policy.name,
             policy_hash=policy.hash,
             temperature=settings.temperature,
