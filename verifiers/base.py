@@ -20,7 +20,7 @@ class Verifier(Protocol):
         """What a row's provenance calls it."""
 
     def verify(self, prediction: str, reference: str) -> Verdict:
-        """`prediction`: a whole CoT, a bare answer or a program; `reference`: the gold answer or the tests."""
+        """`prediction`: a CoT, a bare answer or a program; `reference`: the gold answer or the tests."""
 
     def verify_many(self, pairs: Iterable[Pair]) -> list[Verdict]:
         """The verdicts on (prediction, reference) pairs, in order."""

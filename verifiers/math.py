@@ -1,4 +1,4 @@
-"""Mathematical answers: extraction, a fast path for plain numbers, algebra in a process that can be killed."""
+"""Mathematical answers: extraction, a fast path for plain numbers, algebra in a killable process."""
 
 from collections.abc import Iterable
 from typing import Self

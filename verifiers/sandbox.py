@@ -9,8 +9,9 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,9 +74,17 @@ def sandbox_available() -> str | None:
 
 
 def run_python(
-    arguments: Sequence[str], stdin: bytes, limits: Limits, files: Mapping[str, str | bytes] | None = None
+    arguments: Sequence[str],
+    stdin: bytes,
+    limits: Limits,
+    files: Mapping[str, str | bytes] | None = None,
+    *,
+    proc: bool = True,
 ) -> Run:
-    """Run the sandbox's Python with `arguments`; `files` are laid down in `/tmp`."""
+    """Run the sandbox's Python with `arguments`; `files` are laid down in `/tmp`.
+
+    Without `proc` there is no `/proc`, so that no process inside can look into another.
+    """
     with ExitStack() as stack:
         descriptors: list[int] = []
 
@@ -88,7 +97,7 @@ def run_python(
             descriptors.append(fd)
             return str(fd)
 
-        options: list[str] = []
+        options: list[str] = ["--proc", "/proc"] if proc else []
         for name, content in (files or {}).items():
             if name.startswith("/") or ".." in Path(name).parts or "\0" in name or not Path(name).parts:
                 raise ValueError(f"not a name below the sandbox's folder: {name!r}")
@@ -113,7 +122,7 @@ def _command(limits: Limits, options: Sequence[str], arguments: Sequence[str]) -
     for packages in _package_folders(version):
         out += ["--tmpfs", packages]
     size = ["--size", str(limits.files_bytes)]
-    out += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    out += ["--dev", "/dev", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     out += [*size, "--tmpfs", "/tmp", *options, "--remount-ro", "/", "--chdir", "/tmp"]
     for name, value in (_ENVIRONMENT | {"LD_LIBRARY_PATH": f"{prefix}/lib"}).items():
         out += ["--setenv", name, value]
@@ -127,7 +136,7 @@ def _rlimits(limits: Limits) -> list[str]:
         f"--as={limits.memory_bytes}",
         f"--nproc={limits.processes + (0 if _counts_per_namespace() else 1000)}",
         f"--fsize={limits.files_bytes}",
-        "--nofile=64",
+        "--nofile=256",
         "--core=0",
         "--memlock=0",
         "--msgqueue=0",
@@ -169,3 +178,19 @@ def _package_folders(version: str) -> list[str]:
     for folder in ("/usr/lib/python3/dist-packages", f"/usr/local/lib/{version}/dist-packages"):
         inside[folder] = folder
     return [folder for folder, real in inside.items() if os.path.isdir(real)]
+
+
+@contextmanager
+def unsafe_command(
+    limits: Limits, arguments: Sequence[str], files: Mapping[str, str | bytes]
+) -> Iterator[list[str]]:
+    """The same run without a sandbox: resource limits and a folder of its own are all that holds it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(
+                content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+            )
+        moved = [argument.replace("/tmp/", f"{folder}/", 1) for argument in arguments]
+        limited = ["prlimit", *(limit for limit in _rlimits(limits) if "nproc" not in limit), "--"]
+        environment = ["env", "-i", f"--chdir={folder}", *(f"{k}={v}" for k, v in _ENVIRONMENT.items())]
+        yield [*limited, *environment, os.path.realpath(sys.executable), "-s", "-B", *moved]
