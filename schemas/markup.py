@@ -106,6 +106,8 @@ def trim(text: str, acts: Iterable[ActSpan]) -> tuple[str, tuple[ActSpan, ...]]:
     """The text without white space at its ends, its acts moved along."""
     lead = len(text) - len(text.lstrip())
     trimmed = text.strip()
+    if trimmed == text:
+        return text, tuple(a for a in acts if a.end > a.start)
     moved = (
         a.model_copy(update={"start": max(0, a.start - lead), "end": min(len(trimmed), a.end - lead)})
         for a in acts

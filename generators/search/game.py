@@ -4,6 +4,7 @@ What searches over acts and over whole steps have in common: keys, leaf values, 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ class Table:
 
     def decided(self, trace: Trace) -> "asyncio.Future[Trace]":
         """To be awaited: the trace with its outcome."""
-        key = (trace.trace_id, trace.provenance.rng_key, trace.error or "")
+        key = (trace.trace_id, trace.error or "", trace.provenance.rng_key)
         return self.batcher.submit("verify", key, trace, self.decide)
 
     def scores(self, question: str, bodies: Iterable[str]) -> "asyncio.Future[list[float]]":
@@ -96,26 +97,36 @@ class Table:
 class CotGame:
     """One question, thought about from one prefix of a CoT (`start`: a body of `prefix_steps` steps).
 
-    `ends` holds every finished trace met on the way, by id, with its count; `evidence` the rollouts from each
-    evaluated state, (n_correct, n_decided) by its text; `drafts` what was sampled after each body.
+    `evidence` holds the rollouts from each evaluated state, (n_correct, n_decided) by its text, and `drafts`
+    what was sampled after each body.
     """
 
     def __init__(self, table: Table, seed: Seed, start: str = "", prefix_steps: int = 0) -> None:
         tags = table.policy.writes_tags
         separator = "\n\n" if start and "\n\n" in seed.text else table.settings.separator
         self.table = table
-        self.seed = seed
+        self.seed, self.seed_id = seed, seed.seed_id
         self.notation = Notation(tags, tags or table.settings.acts == "tags", separator)
         self.start = CotState(start or self.notation.empty)
         self.prefix_steps = prefix_steps
-        self.ends: dict[str, Trace] = {}
         self.evidence: dict[str, tuple[int, int]] = {}
         self.drafts: dict[str, list[Draft]] = {}
+        self._places: dict[str, str] = {}
         self._ended: dict[CotState, Trace] = {}
+        self._decided: dict[tuple[str | None, ...], asyncio.Future[Trace]] = {}
+        self._met: dict[str, Trace] = {}
+        self._counts: Counter[str] = Counter()
+
+    def ends(self) -> list[Trace]:
+        """Every distinct finished trace met so far, with its count, in the order of meeting."""
+        return [t.model_copy(update={"count": self._counts[i]}) for i, t in self._met.items()]
 
     def key(self, state: CotState, purpose: str, index: int = 0) -> str:
         """The key of one draw at a state; the same in whatever order the tree comes there."""
-        place = content_hash("search", self.seed.seed_id, self.start.body, state.body)
+        place = self._places.get(state.body)
+        if place is None:
+            place = content_hash("search", self.seed_id, self.start.body, state.body)
+            self._places[state.body] = place
         return rng_key(self.table.run_seed, place, purpose, index)
 
     def prompt(self, shown: str) -> str:
@@ -136,14 +147,9 @@ class CotGame:
         if state not in self._ended:
             final = state if state.over else self.stopped(state, why)
             pool = set(self.table.settings.temperatures)
-            trace = await self.table.decided(
-                self.trace(
-                    final,
-                    Sample("", state.tokens, "stop"),
-                    self.key(state, "end"),
-                    pool.pop() if len(pool) == 1 else None,
-                )
-            )
+            temperature = pool.pop() if len(pool) == 1 else None
+            sample = Sample("", 0, "stop")
+            trace = await self.decided(final, sample, self.key(state, "end"), temperature)
             self._ended[state] = trace
             self._record(trace)
         return self._ended[state]
@@ -165,15 +171,10 @@ class CotGame:
             stop=(markup.THINK_END,) if self.notation.tags else (),
         )
         verdicts = [
-            self.table.decided(
-                self.trace(
-                    CotState(prefix + sample.text, over=True),
-                    replace(sample, tokens=state.tokens + sample.tokens),
-                    request.key,
-                    temperature,
-                )
+            self.decided(
+                CotState(prefix + s.text, tokens=state.tokens, over=True), s, request.key, temperature
             )
-            for sample in await self.table.batcher.sample(request)
+            for s in await self.table.batcher.sample(request)
         ]
         traces = [await verdict for verdict in verdicts]
         for trace in traces:
@@ -197,8 +198,20 @@ class CotGame:
         weight = settings.rollout_weight if settings.rollouts else 0.0
         return weight * rolled + (1 - weight) * judged
 
-    def trace(self, state: CotState, sample: Sample, key: str, temperature: float | None) -> Trace:
-        """A whole CoT as an undecided trace; no temperature where several wrote it."""
+    def decided(
+        self, state: CotState, sample: Sample, key: str, temperature: float | None
+    ) -> "asyncio.Future[Trace]":
+        """To be awaited: a whole CoT as a trace with its outcome. One that was met before is that trace.
+
+        `sample` says how the writing ended; `temperature` is None where several wrote it.
+        """
+        met = (state.body, state.error, sample.finish, sample.error)
+        if met not in self._decided:
+            trace = self._trace(state, sample, key, temperature)
+            self._decided[met] = self.table.decided(trace)
+        return self._decided[met]
+
+    def _trace(self, state: CotState, sample: Sample, key: str, temperature: float | None) -> Trace:
         policy = self.table.policy
         trace = assemble(
             self.seed,
@@ -209,7 +222,7 @@ class CotGame:
             policy_hash=policy.hash,
             temperature=temperature or 0.0,
             key=key,
-            sample=sample,
+            sample=replace(sample, tokens=state.tokens + sample.tokens),
         )
         if temperature is None:
             provenance = trace.provenance.model_copy(update={"temperature": None})
@@ -217,8 +230,6 @@ class CotGame:
         return trace if state.error is None else trace.model_copy(update={"error": state.error})
 
     def _record(self, trace: Trace) -> None:
-        if not trace.text:
-            return
-        seen = self.ends.get(trace.trace_id)
-        count = trace.count + (seen.count if seen else 0)
-        self.ends[trace.trace_id] = (seen or trace).model_copy(update={"count": count})
+        if trace.text:
+            self._met.setdefault(trace.trace_id, trace)
+            self._counts[trace.trace_id] += 1

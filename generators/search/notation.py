@@ -72,13 +72,12 @@ class Notation:
 
     def with_step(self, body: str, step: str) -> str | None:
         """The body after one more step, given in the body's own writing; None where that is malformed."""
-        longer = f"{body}{self.joint(body)}{step}"
         if self.marked:
             try:
-                markup.parse(longer, closed=False)
+                markup.parse(markup.THINK_START + step, closed=False)
             except MarkupError:
                 return None
-        return longer
+        return f"{body}{self.joint(body)}{step}"
 
     def closed(self, body: str) -> str:
         """The body as a whole chain of thought."""

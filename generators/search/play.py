@@ -71,7 +71,7 @@ def states(game: Game, played: Played) -> list[SearchState]:
     return [
         SearchState(
             trace_id=trace.trace_id,
-            seed_id=game.seed.seed_id,
+            seed_id=game.seed_id,
             question=game.seed.question,
             prefix=move.node.state.body,
             action_kind=game.action_kind,

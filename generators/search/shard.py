@@ -79,11 +79,11 @@ def search_shard(
             else:
                 games.append(game)
     for game, result in zip(games, batcher.run(map(_whole_game, games)), strict=True):
-        own = list(game.ends.values())
+        own = game.ends()
         if isinstance(result, Exception):
-            stats.failed.append((game.seed.seed_id, f"{type(result).__name__}: {result}"))
+            stats.failed.append((game.seed_id, f"{type(result).__name__}: {result}"))
         elif not result.played.trace.text:
-            stats.failed.append((game.seed.seed_id, result.played.trace.error or "nothing was written"))
+            stats.failed.append((game.seed_id, result.played.trace.error or "nothing was written"))
         else:
             played = result.played.trace.trace_id
             own.sort(key=lambda t: t.trace_id != played)

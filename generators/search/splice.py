@@ -56,8 +56,7 @@ async def _spliced(game: Game, turn: WrongTurn, right: Trace, line: str, acts: l
     body = noticed.body + game.notation.joint(noticed.body) + rest
     tokens = noticed.tokens + max(0, right.tokens - turn.fork.tokens)
     state = CotState(body, tokens=tokens, over=True)
-    draft = game.trace(state, Sample("", tokens, "stop"), game.key(turn.wrong, "splice"), None)
-    trace = await game.table.decided(draft)
+    trace = await game.decided(state, Sample("", 0, "stop"), game.key(turn.wrong, "splice"), None)
     return trace if trace.outcome is Outcome.CORRECT and trace.error is None else None
 
 
@@ -73,7 +72,7 @@ async def _likelier(game: Game, state: CotState, acts: list[str]) -> str:
 
 def _right_end(game: Game, played: Played) -> Trace | None:
     """The played trace if it is right, else the first right end met."""
-    ends = [played.trace, *game.ends.values()]
+    ends = [played.trace, *game.ends()]
     return next(
         (t for t in ends if t.outcome is Outcome.CORRECT and t.error is None and _writes(game, t)), None
     )
