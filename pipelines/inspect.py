@@ -160,7 +160,7 @@ def _trace(run: Run, row: Row) -> RenderableType:
             source=_source(row),
             sampled=f"{trace.count} times" if trace.count > 1 else None,
             policy=f"{made.policy} {made.policy_hash[:12]}{temperature}" if made.policy else None,
-            parent=f"{made.parent_id[:12]}, {trace.prefix_steps} steps copied" if made.parent_id else None,
+            parent=f"{made.parent_id[:12]}, steps copied: {trace.prefix_steps}" if made.parent_id else None,
             verifier=made.verifier,
         )
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cotmill.generators import families
 from cotmill.pipelines.card import write_card
 from cotmill.pipelines.manifest import Manifest
 from cotmill.pipelines.shards import write_shard
@@ -35,6 +36,7 @@ from cotmill.schemas.tables import search_row, step_rows, trace_row
 
 Act = tuple[str, str]
 Count = tuple[int, int] | None
+FAMILY_SEED = 2
 CONFIG = {"shards.validation_share": "0.5", "labels.threshold": "0.0", "policy.model": "embedded 00"}
 
 EGGS = "A farm packs 12 boxes of 30 eggs. 45 eggs break on the way. How many arrive whole?"
@@ -78,8 +80,8 @@ LEAN_COT: list[list[Act]] = [
 
 def build(folder: Path) -> Manifest:
     """Write the run; returns its manifest."""
-    shards = [[*_eggs()], [*_hostile(), _code(), _lean(), _bare()]]
-    totals, files = Totals(seeds=5, search_states=2), []
+    shards = [[*_eggs()], [*_hostile(), *_family(), _code(), _lean(), _bare()]]
+    totals, files = Totals(seeds=6, search_states=2), []
     for index, traces in enumerate(shards):
         totals.count(traces)
         rows = {
@@ -264,6 +266,35 @@ def _hostile() -> list[Trace]:
         evidence="no is not yes",
     )
     return [human, echo]
+
+
+def _family() -> list[Trace]:
+    """A seed of the families, whose checker knows the truth about it, and the same with a wrong answer."""
+    seed = families.seed_at(0, FAMILY_SEED)
+    lines = [[(act.act, seed.text[act.start : act.end])] for act in seed.acts]
+    whole = trace(
+        seed.question,
+        lines,
+        [*[(8, 8)] * (len(lines) - 1), None],
+        Outcome.CORRECT,
+        generator=Generator.FAMILY,
+        origin=Origin.PROGRAM,
+        answer=seed.answer,
+        reference=seed.answer,
+        evidence=f"{seed.answer} = {seed.answer}",
+    )
+    wrong = trace(
+        seed.question,
+        [*lines[:-1], [("Answer", "The answer is 7.")]],
+        [*[(6, 8)] * (len(lines) - 2), (0, 8), None],
+        Outcome.WRONG,
+        seed=whole,
+        copied=4,
+        answer="7",
+        reference=seed.answer,
+        evidence=f"7 is not {seed.answer}",
+    )
+    return [whole, wrong]
 
 
 def _code() -> Trace:
