@@ -30,12 +30,13 @@ class LabelSettings(BaseModel):
     right_per_seed: int = Field(default=1, ge=0)
     threshold: float = Field(default=0.0, ge=0, lt=1, description="a step is right above this share")
 
-    def completion(self) -> CompletionSettings:
+    def completion(self, stop: tuple[str, ...]) -> CompletionSettings:
         return CompletionSettings(
             rollouts=self.rollouts,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             from_question=False,
+            stop=stop,
         )
 
 
@@ -68,8 +69,12 @@ def label_shard(
     verifier: Verifier,
     settings: LabelSettings,
     run_seed: int,
+    *,
+    stop: tuple[str, ...] = (),
 ) -> Labelled:
     """Label the chosen traces of each seed by rollouts from every step that the policy wrote.
+
+    `stop` ends a rollout early, as it ended the completions.
 
     Steps copied from the seed take the seed's counts. Where the policy cannot finish even the seed's
     whole CoT, the seed's steps and those of its traces get a reason instead of a label.
@@ -83,7 +88,7 @@ def label_shard(
         for trace in choose(seed.seed_id, sampled, settings, run_seed):
             whole = cuts_of(seed, trace, from_question=False)
             cuts.append(Cut(seed, trace, [n for n in whole.after if n > trace.prefix_steps]))
-    done = complete(cuts, policy, verifier, settings.completion(), run_seed)
+    done = complete(cuts, policy, verifier, settings.completion(stop), run_seed)
     by_id = {t.trace_id: t for t in traces}
     for cut, counts in zip(cuts, done.counts, strict=True):
         by_id[cut.parent.trace_id] = with_counts(cut.parent, counts)

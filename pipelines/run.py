@@ -13,7 +13,7 @@ from .. import __version__
 from ..schemas import SCHEMA_VERSION, BadInput
 from .card import write_card
 from .config import Config, config_hash, flat, resolve
-from .files import write_json, write_jsonl
+from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
 from .manifest import NAME, Manifest, read_manifest
 from .policies import model_path, policy_identity
@@ -82,6 +82,7 @@ def run(
                 with cluster(min(workers, len(todo)), scheduler) as client:
                     drive(client, job, todo, report)
         manifest = _manifest(job, plan, settings, policy, policy_hash)
+        sweep(out)
         write_card(out, manifest)
         manifest.write(out)
         shutil.rmtree(out / WORK)
@@ -96,8 +97,7 @@ def _plan(
         plan = _read_plan(path)
         _same_or_refuse(out, settings, plan.config)
         return plan
-    for name in _OURS:
-        shutil.rmtree(out / name, ignore_errors=True)
+    _clear(out)
     with progress.waiting("reading sources"):
         read = write_shards(config, base, out / WORK / "seeds")
     if read.bad:
@@ -109,6 +109,8 @@ def _plan(
             progress.note(f"rejected {where}: {bad['reason']}")
         if len(read.bad) > 3:
             progress.note(f"and {len(read.bad) - 3} more rejected rows: rejected/sources.jsonl")
+    if read.refusal:
+        raise read.refusal
     reasons: dict[str, int] = {}
     for bad in read.bad:
         reason = f"{bad['field']} {bad['reason']}" if bad["field"] else str(bad["reason"])

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from ..schemas import (
     split_steps,
 )
 from .config import Config, FamilySource, FileSource, resolve
-from .files import BadRow, read_rows, sha256, write_jsonl
+from .files import BadRow, quoted, read_rows, sha256, write_jsonl
 
 _KNOWN = {
     "seeds": {"question", "answer", "cot", "id", "domain", "licence"},
     "traces": {"question", "problem", "steps", "answer", "id", "domain", "licence"},
 }
+MAX_CHARACTERS, MAX_STEPS = 500_000, 4_000
 _GSM8K_MARK = re.compile(r"<<[^<>\n]*>>")
 
 
@@ -49,6 +50,7 @@ class Read:
     seeds: int = 0
     bad: list[dict[str, Any]] = field(default_factory=list)
     unknown: dict[str, list[str]] = field(default_factory=dict)
+    refusal: BadInput | None = None
 
 
 def input_digests(config: Config, base: Path) -> dict[str, str]:
@@ -68,7 +70,8 @@ def input_digests(config: Config, base: Path) -> dict[str, str]:
 def write_shards(config: Config, base: Path, folder: Path) -> Read:
     """Read every source and write `folder/00000.jsonl`, …: seeds for roll-out, rows for reversal.
 
-    Equal seeds are taken once. Raises BadInput where more than `max_rejected` of a file's rows are bad.
+    Equal seeds are taken once. Reading ends with a `refusal` where more than `max_rejected` of a file's rows
+    are bad, or no row is left. Raises BadInput for a file that cannot be read.
     """
     read, seen = Read(), set[str]()
     for source in config.sources:
@@ -85,6 +88,10 @@ def write_shards(config: Config, base: Path, folder: Path) -> Read:
                 batch = []
         if batch:
             _write(batch, source, folder, read)
+        if read.refusal:
+            return read
+    if not read.shards:
+        read.refusal = BadInput("no row is left to work on", field="sources")
     return read
 
 
@@ -122,33 +129,35 @@ def _file_rows(
     source: FileSource, path: Path, read: Read, seen: set[str], max_rejected: float
 ) -> Iterator[dict[str, Any]]:
     total = bad = 0
+    first: BadInput | None = None
+    name = path.name.encode("utf-8", "replace").decode()
     for line, row in read_rows(path):
         total += 1
         try:
             if isinstance(row, BadRow):
                 raise BadInput(row.reason, line=line, field=row.field)
-            out, key = _taken(source.kind, row, path.name, line)
+            out, key = _taken(source.kind, row, name, line)
             if extra := sorted(set(row) - _KNOWN.get(source.kind, set(row))):
-                known = read.unknown.setdefault(path.name, [])
+                known = read.unknown.setdefault(name, [])
                 known += [c for c in extra if c not in known]
         except BadInput as e:
             bad += 1
-            raw = row.raw if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False)[:300]
-            read.bad.append(BadRow(line, e.what, e.field, raw).as_row(path.name))
+            first = first or BadInput(e.what, line=line, field=e.field)
+            raw = row.raw if isinstance(row, BadRow) else quoted(row)
+            read.bad.append(BadRow(line, e.what, e.field, raw).as_row(name))
             continue
         if key in seen:
-            read.bad.append(BadRow(line, "the same as an earlier row").as_row(path.name))
+            read.bad.append(BadRow(line, "the same as an earlier row", raw=quoted(row)).as_row(name))
             continue
         seen.add(key)
         yield out
-    if bad > max_rejected * total:
-        first = next(r for r in read.bad if r["source"] == path.name)
-        raise BadInput(
+    if first is not None and bad > max_rejected * total:
+        read.refusal = BadInput(
             f"{bad} of {total} rows are bad, more than max_rejected ({max_rejected:.0%}); "
-            f"the first: {first['reason']}",
+            f"the first: {first.what}",
             file=path,
-            line=first["line"],
-            field=first["field"],
+            line=first.line,
+            field=first.field,
         )
 
 
@@ -180,7 +189,7 @@ def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
     """
     question, answer = _text(row, "question"), _text(row, "answer")
     cot = row.get("cot")
-    if cot is None and "####" in answer:
+    if not cot and "####" in answer:
         cot, _, answer = answer.rpartition("####")
         cot = _GSM8K_MARK.sub("", cot)
     answer = answer.strip()
@@ -188,7 +197,7 @@ def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
         raise BadInput("is empty", field="answer")
     acts: tuple[ActSpan, ...] = ()
     steps: tuple[tuple[int, int], ...]
-    if cot is None or cot == "":
+    if cot in (None, "", []):
         text, steps = "", ()
     elif isinstance(cot, list):
         if not all(isinstance(s, str) for s in cot):
@@ -203,6 +212,7 @@ def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
             raise BadInput(f"malformed markup: {e}", field="cot") from e
         text, acts = markup.trim(text, acts)
         steps = split_steps(text, acts)
+    _bounded(text, steps, "cot")
     return Seed(
         question=question,
         answer=answer,
@@ -216,13 +226,14 @@ def seed_from_row(row: dict[str, Any], source: Source) -> Seed:
 
 def trace_seed_from_row(row: dict[str, Any], source: Source) -> Seed:
     """A row of a `traces` file, to be labelled only; raises BadInput naming the field at fault."""
-    question = _text(row, "question" if "question" in row or "problem" not in row else "problem")
+    question = _text(row, "problem" if row.get("question") is None and row.get("problem") else "question")
     steps = row.get("steps")
     if not isinstance(steps, list) or not steps or not all(isinstance(s, str) for s in steps):
         raise BadInput("expected a list of texts, one a step", field="steps")
     text, spans = join_steps(steps)
     if not spans:
         raise BadInput("every step is empty", field="steps")
+    _bounded(text, spans, "steps")
     return Seed(
         question=question,
         answer=_text(row, "answer", default="").strip(),
@@ -246,11 +257,15 @@ def _text(row: dict[str, Any], name: str, default: str | None = None) -> str:
     text = str(value)
     if default is None and not text.strip():
         raise BadInput("is empty", field=name)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as e:
-        raise BadInput("holds half of a surrogate pair", field=name) from e
     return text
+
+
+def _bounded(text: str, steps: Sequence[tuple[int, int]], name: str) -> None:
+    """A CoT is rolled out from each of its steps, each time with all that stands before."""
+    if len(text) > MAX_CHARACTERS:
+        raise BadInput(f"longer than {MAX_CHARACTERS:,} characters", field=name)
+    if len(steps) > MAX_STEPS:
+        raise BadInput(f"more than {MAX_STEPS:,} steps", field=name)
 
 
 def _domain(row: dict[str, Any]) -> Domain:
@@ -258,4 +273,4 @@ def _domain(row: dict[str, Any]) -> Domain:
     try:
         return Domain(value)
     except ValueError as e:
-        raise BadInput(f"'{value}' is none of {', '.join(Domain)}", field="domain") from e
+        raise BadInput(f"none of {', '.join(Domain)}: '{value}'", field="domain") from e

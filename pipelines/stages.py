@@ -26,7 +26,7 @@ from ..schemas import Inventory, SearchState, Seed, Source, Trace, unit_interval
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
 from .config import Config
-from .files import read_rows, write_json, write_jsonl
+from .files import BadRow, quoted, write_json, write_jsonl
 from .policies import open_policy
 from .shards import write_shard
 from .sources import Shard
@@ -125,7 +125,8 @@ def _complete(
     done = complete(cuts, policy, bench.verifier, config.completion, config.seed)
     own = [with_counts(t, c) for t, c in zip(own, done.counts, strict=True)]
     totals.sampled, totals.tokens = done.rollouts, done.tokens
-    searched = [s for s in seeds if unit_interval(config.seed, s.seed_id, "search") < config.search.share]
+    share = config.search.share if shard.kind == "seeds" else 0.0
+    searched = [s for s in seeds if unit_interval(config.seed, s.seed_id, "search") < share]
     found = search_shard(searched, policy, bench.verifier, config.search.settings, config.seed)
     totals.tokens += found.stats.tokens
     totals.search_states = len(found.states)
@@ -137,14 +138,13 @@ def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
     reverse = {"code": _reverse_program, "lean": _reverse_proof}[shard.kind]
     traces: list[Trace] = []
     rejected: list[dict[str, Any]] = []
-    for line, row in read_rows(job.work / "seeds" / f"{shard.index:05d}.jsonl"):
-        assert isinstance(row, dict), f"a shard of our own holds a bad row {line}"
+    for row in _rows(_seeds_path(job, shard)):
         source = Source.model_validate(row["source"])
         made = reverse(row["row"], source, job.config.seed)
         if isinstance(made, Trace):
             traces.append(made)
         else:
-            rejected.append({"source": source.name, "line": source.row, "reason": made.reason})
+            rejected.append(BadRow(source.row, made.reason, raw=quoted(row["row"])).as_row(source.name))
     if rejected:
         write_jsonl(job.out / "rejected" / f"generate-{shard.index:05d}.jsonl", rejected)
     totals.rejected = dict(Counter(r["reason"].partition(":")[0] for r in rejected))
@@ -169,9 +169,17 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     totals = Totals()
     traces = [Trace.model_validate(row) for row in _rows(_traces_path(job, shard))]
     states = [SearchState.model_validate(row) for row in _rows(_states_path(job, shard))]
-    if shard.kind == "seeds" and shard.roll_out:
+    if shard.kind in ("seeds", "traces") and shard.roll_out:
+        # Imported traces are labelled themselves, when they are completed; what continues them is not.
+        none = {"wrong_per_seed": 0, "right_per_seed": 0} if shard.kind == "traces" else {}
         done = label_shard(
-            list(_seeds(job, shard)), traces, bench.policy, bench.verifier, config.labels, config.seed
+            list(_seeds(job, shard)),
+            traces,
+            bench.policy,
+            bench.verifier,
+            config.labels.model_copy(update=none),
+            config.seed,
+            stop=config.completion.stop,
         )
         traces = done.traces
         totals.label_rollouts = totals.sampled = done.rollouts
@@ -215,8 +223,12 @@ def _grouped(traces: list[Trace]) -> list[Trace]:
 
 
 def _seeds(job: Job, shard: Shard) -> Iterator[Seed]:
-    for row in _rows(job.work / "seeds" / f"{shard.index:05d}.jsonl"):
+    for row in _rows(_seeds_path(job, shard)):
         yield Seed.model_validate(row)
+
+
+def _seeds_path(job: Job, shard: Shard) -> Path:
+    return job.work / "seeds" / f"{shard.index:05d}.jsonl"
 
 
 def _traces_path(job: Job, shard: Shard) -> Path:
