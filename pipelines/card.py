@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from ..schemas import content_hash
 from ..schemas.tables import TABLES
 from .figures import figures
 from .files import atomic
@@ -17,12 +18,19 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         file.write(card(manifest).encode())
 
 
+def _contents(manifest: Manifest) -> str:
+    return content_hash("shards", *(s.sha256 for s in manifest.shards))
+
+
 def card(manifest: Manifest) -> str:
     front = {
         "tags": ["chain-of-thought", "process-reward-model", "cotmill"],
         "configs": [
             {
                 "config_name": name,
+                # `datasets` keeps what it once read under a hash of this front matter: other shards must
+                # change it, or a folder that was made anew would be read as it was.
+                "description": f"cotmill schema {manifest.schema_version}, shards {_contents(manifest)}",
                 "data_files": [{"split": s, "path": f"{name}/{s}-*.parquet"} for s in SPLITS],
                 **({"default": True} if name == "traces" else {}),
             }

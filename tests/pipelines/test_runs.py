@@ -105,6 +105,19 @@ def test_streams_the_rows_that_it_loads(tiny_run: Path, table: str) -> None:
     assert list(stream) == list(whole)
 
 
+def test_a_folder_made_anew_is_not_read_from_a_cache(tmp_path: Path, cotmill: Cotmill) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text("policy: {model: none}\nsources:\n  - {kind: families, count: 5, roll_out: false}\n")
+    seen = []
+    for seed in (1, 2):
+        done = cotmill("run", config, "--out", tmp_path / "run", "--set", f"seed={seed}", "--fresh")
+        assert done.returncode == 0, done.stderr
+        traces = datasets.load_dataset(str(tmp_path / "run"), "traces")
+        seen.append({i for split in traces.values() for i in split["trace_id"]})
+    assert len(seen[0]) == len(seen[1]) == 5
+    assert not seen[0] & seen[1]
+
+
 def test_a_finished_run_is_not_made_again(tiny_run: Path, cotmill: Cotmill, configs: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in tiny_run.rglob("*.parquet")}
     assert cotmill("run", configs / "tiny.yaml", "--out", tiny_run).returncode == 0
