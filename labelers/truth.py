@@ -33,6 +33,11 @@ class Truth(BaseModel):
         return Truth(**{k: mine[k] + theirs[k] for k in mine}, bins=bins)
 
     @property
+    def measured(self) -> int:
+        """How many step prefixes were compared."""
+        return self.true_positive + self.false_positive + self.true_negative + self.false_negative
+
+    @property
     def precision(self) -> float | None:
         """Of the steps labelled right, the share that are clean."""
         return _share(self.true_positive, self.true_positive + self.false_positive)

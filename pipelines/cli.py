@@ -40,18 +40,27 @@ def main() -> None:
     except OSError as e:
         code = _fail(1, f"{e.filename or ''}: {e.strerror or e}".lstrip(": "))
     except Exception as e:
-        # A usage error; the class that they share is private to typer.
-        show = getattr(e, "show", None)
-        if show is None:
-            raise
-        show()
-        code = 2
+        code = _usage(e)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"cotmill: {message}", file=sys.stderr)
+    """One line on stderr, whatever a library put into its message."""
+    print("cotmill:", *message.split(), file=sys.stderr)
     return code
+
+
+def _usage(error: Exception) -> int:
+    """A usage error; the class that they share is private to typer. Any other goes on its way."""
+    describe = getattr(error, "format_message", None)
+    if describe is None:
+        raise error
+    message = describe()
+    if message.startswith("Usage:"):  # a bare `cotmill`: its help
+        print(message, file=sys.stderr)
+        return 2
+    command = getattr(getattr(error, "ctx", None), "command_path", "cotmill")
+    return _fail(2, f"{message} (see `{command} --help`)")
 
 
 def _print_json(value: Any) -> None:
@@ -127,7 +136,7 @@ def run(
     console = Console(highlight=False)
     for section in figures(manifest):
         show(console, section)
-    console.print(f"{out}: complete. Look at it with `cotmill inspect {out}`.")
+    print(f"{out}: complete. Look at it with `cotmill inspect {out}`.")
 
 
 @app.command()

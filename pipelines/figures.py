@@ -30,7 +30,7 @@ def figures(manifest: Manifest) -> list[Section]:
     sections = [_traces(manifest), _cost(manifest), _steps(manifest)]
     if manifest.totals.acts:
         sections.append(_acts(manifest))
-    if manifest.totals.truth.wrong_traces or manifest.totals.truth.true_positive:
+    if manifest.totals.truth.measured:
         sections += [_truth(manifest), _calibration(manifest)]
     if manifest.totals.rejected or manifest.totals.errors:
         sections.append(_dropped(manifest))
@@ -88,9 +88,8 @@ def _acts(manifest: Manifest) -> Section:
 
 def _truth(manifest: Manifest) -> Section:
     t = manifest.totals.truth
-    measured = t.true_positive + t.false_positive + t.true_negative + t.false_negative
     rows = (
-        ("step prefixes compared", f"{measured:,}"),
+        ("step prefixes compared", f"{t.measured:,}"),
         ("precision of `hard` (labelled right, and truly without an open error)", share(t.precision)),
         ("recall of `hard` (truly without an open error, and labelled right)", share(t.recall)),
         ("wrong traces compared", f"{t.wrong_traces:,}"),
@@ -125,4 +124,4 @@ def _dropped(manifest: Manifest) -> Section:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+    return "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .figures import Section, figures, share
@@ -19,7 +20,7 @@ def show(console: Console, section: Section) -> None:
     for i, column in enumerate(section.columns):
         table.add_column(column, justify="left" if i == 0 else "right")
     for row in section.rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
     if section.remark:
         console.print(section.remark, style="dim")
@@ -50,7 +51,7 @@ def closing_page(
         (f"{out}/demo/README.md", "the dataset card, with these figures"),
         ("pipelines/configs/own.yaml", "the annotated configuration to copy for your seeds and your model"),
     ):
-        console.print(f"  [bold]{command}[/]\n      {what}", highlight=False)
+        console.print(f"  [bold]{escape(command)}[/]\n      {what}", highlight=False)
 
 
 def prm_section(prms: dict[str, "PRMFigures"]) -> Section:
