@@ -18,6 +18,13 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         file.write(card(manifest).encode())
 
 
+def _filled(manifest: Manifest) -> dict[str, list[str]]:
+    """The tables that have rows, and of each the splits that have."""
+    there = {(s.table, s.split) for s in manifest.shards}
+    splits = {name: [s for s in SPLITS if (name, s) in there] for name in TABLES}
+    return {name: found for name, found in splits.items() if found}
+
+
 def _contents(manifest: Manifest) -> str:
     return content_hash("shards", *(s.sha256 for s in manifest.shards))
 
@@ -31,10 +38,10 @@ def card(manifest: Manifest) -> str:
                 # `datasets` keeps what it once read under a hash of this front matter: other shards must
                 # change it, or a folder that was made anew would be read as it was.
                 "description": f"cotmill schema {manifest.schema_version}, shards {_contents(manifest)}",
-                "data_files": [{"split": s, "path": f"{name}/{s}-*.parquet"} for s in SPLITS],
+                "data_files": [{"split": s, "path": f"{name}/{s}-*.parquet"} for s in splits],
                 **({"default": True} if name == "traces" else {}),
             }
-            for name in TABLES
+            for name, splits in _filled(manifest).items()
         ],
     }
     rows = "\n".join(f"- `{name}`: {manifest.rows(name):,} rows" for name in TABLES)

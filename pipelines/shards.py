@@ -35,11 +35,14 @@ def split_of(seed_id: str, validation_share: float) -> str:
 def write_shard(
     folder: Path, name: str, index: int, rows: Sequence[Row], validation_share: float
 ) -> list[ShardFile]:
-    """Write a shard's rows of one table, one file per split (empty ones too, so that each is complete)."""
+    """Write a shard's rows of one table, one file per split that has any.
+
+    An empty file would be valid Parquet, and `datasets` takes its batch size from the first file's rows.
+    """
     parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in rows:
         parts[split_of(row["seed_id"], validation_share)].append(row)
-    return [_write(folder, name, split, index, part) for split, part in parts.items()]
+    return [_write(folder, name, split, index, part) for split, part in parts.items() if part]
 
 
 def _write(folder: Path, name: str, split: str, index: int, rows: list[Row]) -> ShardFile:
