@@ -248,7 +248,7 @@ class RewardModel(nn.Module):
 
     def _score(self, batch: Sequence[tuple[int, EncodedSteps]], out: list[list[float]]) -> None:
         inputs = self.collate([row for _, row in batch])
-        logits = self({k: v.to(self.device) for k, v in inputs.items()})
+        logits = self(**{k: v.to(self.device) for k, v in inputs.items()})
         for (i, row), scores in zip(batch, logits["logits"].sigmoid().tolist(), strict=True):
             out[i][: len(row.ends)] = scores[: len(row.ends)]
 

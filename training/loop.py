@@ -59,7 +59,6 @@ def fit(
         seed=settings.seed,
         use_cpu=device.type == "cpu",
         bf16=device.type == "cuda",
-        logging_steps=10,
         report_to="none",
         disable_tqdm=True,
         save_steps=settings.checkpoint_every,
@@ -76,9 +75,9 @@ def fit(
         steps=settings.max_steps and settings.max_steps * settings.accumulate,
         world=arguments.world_size,
     )
-    shown = StepProgress(
-        progress, [sum(lengths[i] for i in batch) for batch in batches], settings.max_minutes
-    )
+    arguments.logging_steps = min(10, max(1, len(batches) // (10 * settings.accumulate)))
+    tokens = [sum(lengths[i] for i in batch) for batch in batches]
+    shown = StepProgress(progress, tokens, settings.max_minutes)
     trainer = PlannedTrainer(
         model=model,
         args=arguments,
