@@ -1,16 +1,19 @@
 """Self-correction from the tree: a wrong branch, the act that notices it, the right branch, in one trace.
 
 Where a line and a losing side branch part, a person might have taken the wrong one, noticed, and gone back.
-The words that notice are the policy's own, written with the wrong branch before its eyes; what is spliced
-must end right by the verifier's word, or is not kept.
+The words that notice are the policy's own, written with the wrong branch before its eyes. What is spliced is
+kept only if it ends right by the verifier's word, and, where an exact step checker knows the question, if the
+branch was really wrong, the noticing is to the point, and nothing wrong is left unmended.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...models.policy import Sample
-from ...schemas import Outcome, Trace, markup
+from ...schemas import Outcome, Trace, markup, split_steps
+from ..families import check
 from .game import CotState
+from .notation import text_of
 from .play import Game, Played, whole_body
 from .segments import act_drafts
 from .tree import Node
@@ -48,16 +51,28 @@ async def splice(game: Game, played: Played) -> list[Trace]:
 
 
 async def _spliced(game: Game, turn: WrongTurn, right: Trace, line: str, acts: list[str]) -> Trace | None:
+    """The splice with the best judged noticing that passes, if any does."""
     drafts, _ = await act_drafts(game, turn.wrong, await _likelier(game, turn.wrong, acts))
-    noticed = drafts[0].after if drafts else None
-    if noticed is None or noticed.over:
-        return None
     rest = line[len(turn.fork.body) :].lstrip()
-    body = noticed.body + game.notation.joint(noticed.body) + rest
-    tokens = noticed.tokens + max(0, right.tokens - turn.fork.tokens)
-    state = CotState(body, tokens=tokens, over=True)
-    trace = await game.decided(state, Sample("", 0, "stop"), game.key(turn.wrong, "splice"), None)
-    return trace if trace.outcome is Outcome.CORRECT and trace.error is None else None
+    for noticed in (d.after for d in drafts):
+        if noticed is None or noticed.over:
+            continue
+        body = noticed.body + game.notation.joint(noticed.body) + rest
+        tokens = noticed.tokens + max(0, right.tokens - turn.fork.tokens)
+        state = CotState(body, tokens=tokens, over=True)
+        trace = await game.decided(state, Sample("", 0, "stop"), game.key(turn.wrong, "splice"), None)
+        if trace.outcome is Outcome.CORRECT and trace.error is None and _confirmed(turn, trace):
+            return trace
+    return None
+
+
+def _confirmed(turn: WrongTurn, trace: Trace) -> bool:
+    """Whether the step checker agrees, where it knows the question."""
+    truth = check(trace.question, trace.text)
+    if truth is None:
+        return True
+    fork, wrong = (len(split_steps(text_of(s.body))) for s in (turn.fork, turn.wrong))
+    return not all(truth.right[fork:wrong]) and truth.right[wrong] and truth.clean[-1]
 
 
 async def _likelier(game: Game, state: CotState, acts: list[str]) -> str:
