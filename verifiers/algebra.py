@@ -1,7 +1,7 @@
 """The algebra's process: it compares answers, and may be killed at any moment.
 
-It runs as `python -m cotmill.verifiers.algebra`: a length (4 bytes) and a JSON pair in, the same out. Processes
-instead of signals, so that the limit holds in a main thread, a thread, a Dask worker.
+It runs as `python -m cotmill.verifiers.algebra`: a length (4 bytes) and a JSON pair in, the same out. A
+process instead of signals, so that the limit holds in a main thread, a thread and a Dask worker alike.
 """
 
 import contextlib

@@ -9,7 +9,8 @@ _MARKERS = re.compile(r"<\|.*?\|>|</?(?:think|answer|s)>", re.DOTALL)
 _BOX = re.compile(r"\\?\\(?:boxed|fbox)\s*(?=\{|\s)")
 # What may stand between boxes that belong to one answer.
 _BETWEEN = re.compile(
-    r"(?:\s|[,;$.:&]|\\[,;:!() ]|\\(?:quad|qquad|\[|\])|(?:\\(?:text|mathrm)\s*\{\s*)?\b(?:and|or)\b(?:\s*\})?)*"
+    r"(?:\s|[,;$.:&]|\\[,;:!() ]|\\(?:quad|qquad|\[|\])"
+    r"|(?:\\(?:text|mathrm)\s*\{\s*)?\b(?:and|or)\b(?:\s*\})?)*"
 )
 _HASHES = re.compile(r"####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _SAYS = re.compile(
@@ -35,8 +36,8 @@ _CHOICE = re.compile(
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z']{2,}")
 _FORMULA_WORDS = names("and or sqrt sin cos tan cot sec csc ln log exp pi inf infinity in mod if")
 _PROSE = names(
-    "is are was it its it's that this so then thus hence therefore because since we get have has which there not be "
-    "can will answer equals equal gives makes means find"
+    "is are was it its it's that this so then thus hence therefore because since we get have has which there "
+    "not be can will answer equals equal gives makes means find"
 )
 _LONGEST_BARE = 4000
 

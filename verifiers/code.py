@@ -15,7 +15,7 @@ from .process import Limits, Run, run_bounded
 from .programs import Case, Task, assemble, extract_program
 from .sandbox import run_python, sandbox_available, unsafe_command
 
-_MODULES = ("wire", "subject", "judge")
+_MODULES = ("wire", "subject", "remote", "judge")
 _BOOT = """
 import os, sys, marshal
 def read(n):

@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 
-from .expressions import Node
+from .nodes import Node
 
 Value = Any  # Fraction, or mpmath's mpf or mpc
 
@@ -174,9 +174,9 @@ class Evaluator:
             return self._factorial(x)
         if name == "binom":
             n, k = values
-            if isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1:
-                if 0 <= n <= MAX_FACTORIAL:
-                    return Fraction(comb(n.numerator, k.numerator)) if k >= 0 else Fraction(0)
+            whole = all(isinstance(v, Fraction) and v.denominator == 1 for v in values)
+            if whole and 0 <= n <= MAX_FACTORIAL:
+                return Fraction(comb(n.numerator, k.numerator)) if k >= 0 else Fraction(0)
             if abs(n) > MAX_FACTORIAL or abs(k) > MAX_FACTORIAL:
                 raise TooLarge(name)
             return self.mp.binomial(self.real(n), self.real(k))
@@ -259,7 +259,7 @@ _MPMATH |= {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "cot", "s
 
 
 def _exact_root(base: Fraction, order: int) -> Fraction | None:
-    """The exact real root of a rational, where it is rational (odd roots of negative numbers are negative)."""
+    """The real root of a rational, where it is rational (odd roots of negative numbers are negative)."""
     if order > 64 or (base < 0 and order % 2 == 0):
         return None
     roots = [_integer_root(abs(base.numerator), order), _integer_root(base.denominator, order)]

@@ -69,7 +69,7 @@ class Task:
 
 
 def extract_program(prediction: str) -> str:
-    """The program in a prediction: its last fenced block, or all of it. Leading spaces count (completions)."""
+    """The program in a prediction: its last fenced block, or all of it (a completion's indent counts)."""
     blocks = _FENCE.findall(prediction)
     return textwrap.dedent(str(blocks[-1])) if blocks else prediction
 

@@ -116,10 +116,10 @@ def _words(text: str) -> list[str]:
     out: list[str] = []
     word = ""
     for char in text + " ":
-        if word and (char.isalpha() != word[-1].isalpha() or not char.isalnum()):
-            if not (word == "-" and char.isdigit()):
-                out.append(word)
-                word = ""
+        ends = char.isalpha() != word[-1:].isalpha() or not char.isalnum()
+        if word and ends and not (word == "-" and char.isdigit()):
+            out.append(word)
+            word = ""
         if not char.isspace() and char not in "{}.,()":
             word += char
     return out
