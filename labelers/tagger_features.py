@@ -20,6 +20,11 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|\d+(?:[.,]\d+)*|\S")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _RESULT = re.compile(r"(?:=|≈|≡|\bis|\bequals|\bgives|\bare)[\s$\\({\[]*-?(\d+(?:[.,]\d+)*)")
 _NAME = re.compile(r"(?<![a-z\\])[a-z](?![a-z'’])")
+_EQUALS = re.compile(r"(?<![<>=!:])=(?!=)|≈|≡|\\equiv\b|\\approx\b")
+_TEXT = re.compile(r"\\(?:text|mathrm|operatorname)\s*\{[^}]*\}")
+_OPERATOR = re.compile(r"[-+*/·×÷^!√]|\\times|\\cdot|\\d?frac|\\div|\\sqrt|\\d?binom")
+_WORD = re.compile(r"[a-z]{3,}")
+_ONE = frozenset("ai!\"#%&'()*+,-./:;<=>?[]^_{|}~×·÷≤≥≈≡√°…—–→✓")
 _COMMAND = re.compile(r"\\[a-z]+")
 _MARKS = (
     ("boxed", re.compile(r"\\boxed")),
@@ -101,6 +106,7 @@ def features(text: str, units: Sequence[Unit], cues: Cues) -> tuple[list[list[st
         own += [f"c={act}" for act in hints[i]]
         own += [f"cc={act}" for act, n in hints[i].items() if n > 1]
         own += _position(units, i)
+        own.append(f"hp={head}|{'start' if i < 3 else 'end' if len(units) - i < 4 else 'inside'}")
         heads.append(head)
         out.append(own)
     for i, own in enumerate(out):
@@ -120,22 +126,42 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     tokens = _tokens(prose[:600])
     opening = _FILLERS.match(prose)
     head = _tokens(prose[opening.end() : opening.end() + 60]) if opening else tokens
-    names = set(tokens)
-    names.update(f"{a} {b}" for a, b in pairwise(tokens))
-    out = [f"w={t}" for t in names]
+    out = [f"w={t}" for t in dict.fromkeys([*tokens, *(f"{a} {b}" for a, b in pairwise(tokens))])]
     out += [f"f={' '.join(tokens[:n])}" for n in (1, 2, 3, 4)]
     out += [f"h={' '.join(head[:n])}" for n in (1, 2, 3, 4)]
     out += [f"e={lowered[-1:]}", f"l={' '.join(tokens[-2:])}"]
     out += [f"m={name}" for name, mark in _MARKS if mark.search(lowered)]
     out += _numbers(lowered, seen)
     words = sum(t.isalpha() and len(t) > 1 for t in tokens)
+    opener, shape = " ".join(head[:2]), _equation(lowered)
     out += [f"n={min(words, 24) if words < 6 else words // 4 * 4}", f"t={min(len(piece) // 40, 8)}"]
-    return out, " ".join(head[:2])
+    out += [
+        f"E={shape}",
+        f"En={shape}|{min(words, 6)}",
+        f"hE={opener}|{shape != ''}",
+        f"he={opener}|{lowered[-1:]}",
+    ]
+    return out, opener
+
+
+def _equation(lowered: str) -> str:
+    """What stands on the first and the last side of an equation: words, letters, numbers, or a mixture."""
+    sides = _EQUALS.split(_TEXT.sub(" ", lowered))
+    if len(sides) < 2:
+        return ""
+    return f"{_side(sides[0])}={_side(sides[-1])}" + ("=" if len(sides) > 2 else "")
+
+
+def _side(side: str) -> str:
+    bare = _COMMAND.sub(" ", side)
+    letter, number = bool(_NAME.search(bare)), bool(_NUMBER.search(bare))
+    sign = "o" if _OPERATOR.search(side) else ""
+    return ("w" if _WORD.search(bare) else "") + ("v" if letter else "") + ("n" if number else "") + sign
 
 
 def _tokens(prose: str) -> list[str]:
-    """Words and signs, every number as "0"."""
-    return ["0" if t[0].isdigit() else t for t in _TOKEN.findall(prose)]
+    """Words and signs; every number is "0", every letter that stands alone "§v"."""
+    return ["0" if t[0].isdigit() else t if len(t) > 1 or t in _ONE else "§v" for t in _TOKEN.findall(prose)]
 
 
 def _numbers(lowered: str, seen: set[str]) -> list[str]:

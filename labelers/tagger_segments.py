@@ -65,13 +65,14 @@ _CODE_LINE = re.compile(
     r"|.*[;{]$|(?:theorem|lemma) .*:|assert |pass$|break$|continue$)"
 )
 _OPENER = re.compile(
-    r"(?:(?:hmm*|h?mm+|hm|wait(?: a (?:minute|second|moment))?|hold on|hang on|okay|ok|oh+|ah+|aha|ugh|oops|argh"
-    r"|right|well|so|alright|now|no|nope|actually|uh|um|yes|yeah|let'?s see|let me (?:see|think))[\s,.!?…—-]*)+$",
+    r"(?:(?:hm+|mm+|wait(?: a (?:minute|second|moment))?|hold on|hang on|okay|ok|oh+|ah+|aha|ugh|oops|argh"
+    r"|right|well|so|alright|now|no|nope|actually|uh|um|yes|yeah|let'?s see|let me (?:see|think))\b"
+    r"[\s,.!?…—-]*)+$",
     re.IGNORECASE,
 )
 _APPROVAL = re.compile(
     r"(?:(?:good|fine|nice|great|perfect|ok|okay|yes|yep|correct|right|consistent|exactly|check|checks out"
-    r"|agreed|(?:that |it )?(?:works|matches)|same|same number|done|true)[\s,.!✓—-]*)+$",
+    r"|agreed|(?:that |it )?(?:works|matches)|same|same number|done|true)\b[\s,.!✓—-]*)+$",
     re.IGNORECASE,
 )
 

@@ -1,9 +1,9 @@
 """Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from `data/` alone.
 
-Tagged CoTs (`data/handwritten`, `data/tagger/cots.jsonl`) enter twice, cut into their own spans and into
-the tagger's units, so that both given spans and found ones are scored well; single sentences
-(`data/tagger/sentences.jsonl`) enter without position and neighbours. Features drop out at random, since
-the text to be tagged is never in the voice of the text learned from.
+Tagged CoTs (`data/handwritten`, and `data/tagger/cots.jsonl` in the manner of models) enter
+twice, cut into their own spans and into the tagger's units, so that both given spans and found ones are
+scored well; single sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours.
+Features drop out at random, since the text to be tagged is never in the voice of the text learned from.
 """
 
 import json
@@ -14,23 +14,31 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..schemas import ActSpan, Inventory, generator, markup, rng_key, split_steps
-from .tagger import Weights, as_units
+from .tagger import Array, Weights, as_units
 from .tagger_features import Cues, features
 from .tagger_segments import Boundary, Unit, units
 
-_CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Text in the manner of models and single sentences count this many times as much as people's CoTs, whose
+# voices are further from what is to be tagged.
+_WEIGHT = 3
+# Features that a single sentence does not have.
+_CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=", "hp=")
 
 
 @dataclass(frozen=True)
 class Settings:
-    epochs: int = 30
+    epochs: int = 15
     rate: float = 0.02
-    decay: float = 0.02
-    dropout: float = 0.3
+    decay: float = 0.002
+    dropout: float = 0.5
     batch: int = 16
     min_count: int = 2
     seed: int = 7
@@ -45,9 +53,9 @@ class Document:
     chain: bool = True
 
 
-def tagged_cots(data: Path) -> Iterator[tuple[str, tuple[ActSpan, ...]]]:
-    """Text and acts of every tagged CoT under `data/`."""
-    for path in sorted([*(data / "handwritten").glob("*.jsonl"), *(data / "tagger").glob("cots*.jsonl")]):
+def tagged_cots(folder: Path, pattern: str = "*.jsonl") -> Iterator[tuple[str, tuple[ActSpan, ...]]]:
+    """Text and acts of every row with a tagged `cot` in a folder's files."""
+    for path in sorted(folder.glob(pattern)):
         for line in path.read_text(encoding="utf-8").split("\n"):
             if line.strip():
                 yield markup.trim(*markup.parse(json.loads(line)["cot"]))
@@ -72,19 +80,21 @@ def aligned(text: str, acts: Sequence[ActSpan]) -> list[tuple[Unit, int]]:
     return out
 
 
-def sentences(data: Path, cues: Cues) -> list[Document]:
+def sentences(data: Path, inventory: Inventory, cues: Cues) -> list[Document]:
+    """Single sentences: the file's and the inventory's examples."""
     path = data / "tagger" / "sentences.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    pairs = [(row["act"], row["text"]) for row in rows]
+    pairs += [(f.name, e) for f in inventory.factors for e in f.examples]
     out = []
-    for row in rows:
-        unit = Unit(0, len(row["text"]), Boundary.STEP, 0)
-        (names,), _ = features(row["text"], [unit], cues)
+    for act, text in pairs:
+        (names,), _ = features(text, [Unit(0, len(text), Boundary.STEP, 0)], cues)
         own = tuple(n for n in names if not n.startswith(_CONTEXT))
-        out.append(Document((own,), (row["act"],), chain=False))
+        out.append(Document((own,), (act,), chain=False))
     return out
 
 
-def joins(cots: Sequence[tuple[str, Sequence[ActSpan]]], acts: Sequence[str]) -> np.ndarray:
+def joins(cots: Sequence[tuple[str, Sequence[ActSpan]]], acts: Sequence[str]) -> Array:
     """(5, K): how often neighbouring units of one act are one span, pulled towards the boundary's mean."""
     same, total = np.zeros((len(Boundary), len(acts))), np.zeros((len(Boundary), len(acts)))
     column = {a: i for i, a in enumerate(acts)}
@@ -99,53 +109,48 @@ def joins(cots: Sequence[tuple[str, Sequence[ActSpan]]], acts: Sequence[str]) ->
 
 
 def train(
-    docs: Sequence[Document], acts: Sequence[str], join: np.ndarray, s: Settings = Settings()
+    docs: Sequence[Document], acts: Sequence[str], join: Array, settings: Settings | None = None
 ) -> Weights:
-    """Maximum likelihood with decoupled weight decay (AdamW), full determinism on one thread."""
+    """Maximum likelihood with decoupled weight decay (AdamW), deterministic on one thread."""
     import torch
 
+    s = settings or Settings()
     torch.set_num_threads(1)
-    torch.manual_seed(s.seed)
     counts = Counter(n for d in docs for unit in d.features for n in unit)
     names = sorted(n for n, c in counts.items() if c >= s.min_count)
-    row, column = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}
-    k = len(acts)
-    emission = torch.nn.EmbeddingBag(len(names) + 1, k, mode="sum", padding_idx=len(names))
+    row, column, k = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}, len(acts)
+    data = [
+        _Encoded([[row[n] for n in u if n in row] for u in d.features], [column[a] for a in d.acts], d.chain)
+        for d in docs
+    ]
+    emission = torch.nn.EmbeddingBag(len(names), k, mode="sum")
     torch.nn.init.zeros_(emission.weight)
     bias, start = torch.nn.Parameter(torch.zeros(k)), torch.nn.Parameter(torch.zeros(k))
     transition = torch.nn.Parameter(torch.zeros(k, k))
-    data = [
-        ([[row[n] for n in u if n in row] for u in d.features], [column[a] for a in d.acts], d.chain)
-        for d in docs
+    groups = [
+        {"params": [emission.weight, transition], "weight_decay": s.decay / s.rate},
+        {"params": [bias, start], "weight_decay": 0.0},
     ]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [emission.weight, transition], "weight_decay": s.decay / s.rate},
-            {"params": [bias, start], "weight_decay": 0.0},
-        ],
-        lr=s.rate,
-    )
+    optimiser = torch.optim.AdamW(groups, lr=s.rate)
     batches = _batches(data, s.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, s.rate, total_steps=s.epochs * len(batches))
     draw = generator(rng_key(s.seed, "tagger", "dropout"))
     for _ in range(s.epochs):
         for index in draw.permutation(len(batches)):
             batch = [data[i] for i in batches[index]]
-            flat = [_kept(u, s.dropout, draw) for rows, _, _ in batch for u in rows]
-            offsets = torch.tensor(
-                np.concatenate([[0], np.cumsum([len(u) for u in flat])[:-1]]), dtype=torch.long
-            )
-            scores = emission(torch.tensor([r for u in flat for r in u], dtype=torch.long), offsets) + bias
-            loss = _loss(scores, batch, start, transition)
+            rows = [[r for r in u if draw.random() >= s.dropout] for d in batch for u in d.rows]
+            offsets = torch.tensor([0, *np.cumsum([len(u) for u in rows])[:-1]], dtype=torch.long)
+            flat = torch.tensor([r for u in rows for r in u], dtype=torch.long)
+            loss = _loss(emission(flat, offsets) + bias, batch, start, transition)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
     with torch.no_grad():
         return Weights(
             acts=tuple(acts),
             names=tuple(names),
-            emission=emission.weight[:-1].numpy() * (1 - s.dropout),
+            emission=(emission.weight * (1 - s.dropout)).numpy(),
             bias=bias.numpy(),
             start=start.numpy(),
             transition=transition.numpy(),
@@ -153,37 +158,38 @@ def train(
         )
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    rows: list[list[int]]
+    acts: list[int]
+    chain: bool
+
+
 def _document(text: str, found: Sequence[Unit], acts: Sequence[str], cues: Cues) -> Document:
     names, _ = features(text, found, cues)
     return Document(tuple(map(tuple, names)), tuple(acts))
 
 
-def _batches(data, size):
-    """Chains by length, single sentences many at once."""
-    order = sorted(range(len(data)), key=lambda i: (data[i][2], len(data[i][1]), i))
-    singles = [i for i in order if not data[i][2]]
-    chains = [i for i in order if data[i][2]]
+def _batches(data: Sequence[_Encoded], size: int) -> list[list[int]]:
+    """Numbers of documents: chains of similar length together, single sentences 256 at once."""
+    chains = sorted((i for i, d in enumerate(data) if d.chain), key=lambda i: len(data[i].acts))
+    singles = [i for i, d in enumerate(data) if not d.chain]
+    n = max(1, len(singles) // 256)
     cut = [chains[i : i + size] for i in range(0, len(chains), size)]
-    return cut + [
-        singles[i :: max(1, len(singles) // 256)] for i in range(max(1, len(singles) // 256)) if singles
-    ]
+    return cut + [singles[i::n] for i in range(n) if singles]
 
 
-def _kept(rows, share, draw):
-    return [r for r, u in zip(rows, draw.random(len(rows)), strict=True) if u >= share]
-
-
-def _loss(scores, batch, start, transition):
-    """Negative log-likelihood per unit of the batch's chains (padded) or sentences."""
+def _loss(scores: "Tensor", batch: Sequence[_Encoded], start: "Tensor", transition: "Tensor") -> "Tensor":
+    """Negative log-likelihood per unit. `scores` (N, K) holds the units of the batch one after another."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    lengths = [len(acts) for _, acts, _ in batch]
-    gold = torch.tensor([a for _, acts, _ in batch for a in acts])
-    if not batch[0][2]:
+    lengths = [len(d.acts) for d in batch]
+    gold = torch.tensor([a for d in batch for a in d.acts])
+    if not batch[0].chain:
         return torch.nn.functional.cross_entropy(scores, gold)
-    pieces = torch.split(scores, lengths)
-    padded = torch.nn.utils.rnn.pad_sequence(list(pieces), batch_first=True)  # (B, T, K)
-    target = torch.nn.utils.rnn.pad_sequence(list(torch.split(gold, lengths)), batch_first=True)
+    padded = pad_sequence(list(torch.split(scores, lengths)), batch_first=True)  # (B, T, K)
+    target = pad_sequence(list(torch.split(gold, lengths)), batch_first=True)  # (B, T)
     live = torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None]
     alpha = padded[:, 0] + start
     path = start[target[:, 0]] + padded[:, 0].gather(1, target[:, :1])[:, 0]
@@ -198,8 +204,12 @@ def _loss(scores, batch, start, transition):
 def main(out: Path) -> None:
     data, inventory = Path(str(files("cotmill.data"))), Inventory.load()
     cues = Cues(inventory)
-    cots = list(tagged_cots(data))
-    docs = [d for text, acts in cots for d in documents(text, acts, cues)] + sentences(data, cues)
+    human = list(tagged_cots(data / "handwritten"))
+    models_manner = list(tagged_cots(data / "tagger", "cots*.jsonl"))
+    docs = sentences(data, inventory, cues) * _WEIGHT
+    docs += [d for text, acts in models_manner for d in documents(text, acts, cues)] * _WEIGHT
+    docs += [d for text, acts in human for d in documents(text, acts, cues)]
+    cots = human + models_manner
     weights = train(docs, inventory.names, joins(cots, inventory.names))
     weights.save(out)
     spans = sum(len(a) for _, a in cots)
