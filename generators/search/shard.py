@@ -21,7 +21,7 @@ NO_ACTS = "a cut of a CoT without acts cannot be gone on from as markup"
 
 @dataclass
 class SearchStats:
-    """What a shard's searches did and cost. `failed` gives the reason per game that brought no played trace.
+    """What a shard's searches did and cost. `failed`: (seed_id, reason) of games without searched states.
 
     `occupancy` is the batcher's account per kind of request: calls, requests, rows, tokens.
     """
@@ -87,6 +87,10 @@ def search_shard(
         else:
             played = result.played.trace.trace_id
             own.sort(key=lambda t: t.trace_id != played)
+            if result.played.moves and not result.states:
+                stats.failed.append(
+                    (game.seed_id, result.played.trace.error or "the played trace has no acts")
+                )
             own += result.splices
             out.states += result.states
             stats.games += 1
