@@ -95,6 +95,7 @@ class _Checker:
 
     def check(self, console: "Console | None") -> CheckReport:
         self._folder()
+        self._totals()
         traces = [s for s in self.manifest.shards if s.table == "traces"]
         others = [s for s in self.manifest.shards if s.table != "traces"]
         shards = _tracked([*traces, *others], console)
@@ -114,12 +115,22 @@ class _Checker:
         if not (self.folder / _CARD).is_file():
             self._found("missing", _CARD, "the dataset card, which load_dataset reads")
         for name in TABLES:
-            if not any(s.table == name for s in self.manifest.shards):
-                self._found("missing", name, "the manifest lists no shard of this table")
             for file in sorted((self.folder / name).rglob("*")):
                 relative = file.relative_to(self.folder).as_posix()
                 if not file.is_dir() and relative not in listed:
                     self._found("foreign", relative, "the manifest does not list it")
+
+    def _totals(self) -> None:
+        """The shards that are listed hold as many rows as the run counted."""
+        totals = self.manifest.totals
+        counted = {
+            "traces": sum(n for outcomes in totals.traces.values() for n in outcomes.values()),
+            "search": totals.search_states,
+        }
+        for name, n in counted.items():
+            if (listed := self.manifest.rows(name)) != n:
+                kind: Kind = "missing" if listed < n else "foreign"
+                self._found(kind, name, f"the shards listed hold {listed:,} rows, the run counted {n:,}")
 
     def _shard(self, shard: ShardFile) -> bool:
         """Check one shard; returns whether its rows could be read."""

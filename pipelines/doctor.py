@@ -108,6 +108,7 @@ def _sandbox() -> Iterator[Item]:
         yield Item("sandbox", "ok", "bubblewrap runs untrusted programs")
         return
     what, _, line = reason.partition("; install it with: ")
+    line = line.partition(" (")[0]
     yield Item("sandbox", "limited", f"{what}; rows whose programs must run are rejected", line)
 
 

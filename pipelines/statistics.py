@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..schemas import Generator, Outcome
 from ..schemas.labels import wilson
+from ..schemas.tables import TABLES
 from .browse import Run
 
 Q_BINS = 10
@@ -126,9 +127,9 @@ class Statistics:
 
 def gather(run: Run) -> Statistics:
     """Read a run's tables once. Memory: one batch, and the counts."""
-    out = Statistics()
+    out = Statistics(rows={name: {} for name in TABLES})
     for shard in run.manifest.shards:
-        splits = out.rows.setdefault(shard.table, {})
+        splits = out.rows[shard.table]
         splits[shard.split] = splits.get(shard.split, 0) + shard.rows
     for batch in run.batches("traces", _TRACE_COLUMNS):
         _traces(out, batch)

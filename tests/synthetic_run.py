@@ -1,10 +1,12 @@
 """A run's folder made by hand: small, but with every kind of row that a reviewer may meet.
 
 Right, wrong and undecided rollouts with measured steps, an inferred and an unlabelled one, a judge, code,
-Lean, a searched game, a bare question, and texts that hold HTML, tags, and characters beyond the first plane.
+Lean, a searched game, a bare question, and texts that hold HTML, tags,
+control characters, and characters beyond the first plane.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from cotmill.schemas import (
     Outcome,
     Provenance,
     SearchState,
+    Seed,
     Source,
     Step,
     Trace,
@@ -36,7 +39,6 @@ from cotmill.schemas.tables import search_row, step_rows, trace_row
 
 Act = tuple[str, str]
 Count = tuple[int, int] | None
-FAMILY_SEED = 2
 CONFIG = {"shards.validation_share": "0.5", "labels.threshold": "0.0", "policy.model": "embedded 00"}
 
 EGGS = "A farm packs 12 boxes of 30 eggs. 45 eggs break on the way. How many arrive whole?"
@@ -51,7 +53,7 @@ EGGS_COT: list[list[Act]] = [
 HOSTILE = "Is 1 < 2 & \"2 > 1\"? <script>document.title='owned'</script><img src=x onerror=alert(1)>"
 HOSTILE_COT: list[list[Act]] = [
     [("NoteGiven", "The page holds <b>bold</b> & <Think_End> and <ACT_Check_Start>, as text.")],
-    [("Uncertain", "Hmm 🤔𝔸, is <script>alert('trace')</script> code or prose?")],
+    [("Uncertain", "Hmm 🤔𝔸, is <script>alert('trace')</script> \x1b[31mcode\x07 or \u202eprose?")],
     [("Answer", "Both hold, so yes: 1 < 2.")],
 ]
 SORT = "Return the second smallest distinct number of a list, or None."
@@ -269,8 +271,8 @@ def _hostile() -> list[Trace]:
 
 
 def _family() -> list[Trace]:
-    """A seed of the families, whose checker knows the truth about it, and the same with a wrong answer."""
-    seed = families.seed_at(0, FAMILY_SEED)
+    """A seed of the families with an error that is mended, and the same with a wrong answer."""
+    seed = next(s for s in (families.seed_at(0, i) for i in count()) if _errs(s))
     lines = [[(act.act, seed.text[act.start : act.end])] for act in seed.acts]
     whole = trace(
         seed.question,
@@ -279,22 +281,29 @@ def _family() -> list[Trace]:
         Outcome.CORRECT,
         generator=Generator.FAMILY,
         origin=Origin.PROGRAM,
+        source=seed.source,
         answer=seed.answer,
         reference=seed.answer,
         evidence=f"{seed.answer} = {seed.answer}",
     )
     wrong = trace(
         seed.question,
-        [*lines[:-1], [("Answer", "The answer is 7.")]],
+        [*lines[:-1], [("Answer", "The answer is -77.")]],
         [*[(6, 8)] * (len(lines) - 2), (0, 8), None],
         Outcome.WRONG,
         seed=whole,
         copied=4,
-        answer="7",
+        source=seed.source,
+        answer="-77",
         reference=seed.answer,
-        evidence=f"7 is not {seed.answer}",
+        evidence=f"-77 is not {seed.answer}",
     )
     return [whole, wrong]
+
+
+def _errs(seed: Seed) -> bool:
+    truth = families.check(seed.question, seed.text)
+    return truth is not None and len(truth.clean) > 6 and not all(truth.clean[4:-2])
 
 
 def _code() -> Trace:
