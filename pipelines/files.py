@@ -88,7 +88,7 @@ def quoted(row: Any) -> str:
 def write_json(path: Path, value: object) -> None:
     """One readable JSON document, written whole or not at all."""
     with atomic(path) as file:
-        file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).encode())
+        file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).encode("utf-8", "replace"))
         file.write(b"\n")
 
 
