@@ -1,7 +1,7 @@
 """Which equations a problem calls for: its quantities, and the ways in which each follows from others."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .expressions import Expr, Num, Op, apply, evaluate
@@ -27,6 +27,7 @@ class Chart:
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
+        self.givens: set[str] = set()
         self.ways: list[Way] = []
         self.root = ""
         self._with_value: defaultdict[int, set[str]] = defaultdict(set)
@@ -42,6 +43,7 @@ class Chart:
     def given(self, value: int) -> str:
         key = str(value)
         self.values[key] = value
+        self.givens.add(key)
         self._with_value[value].add(key)
         return key
 
@@ -93,24 +95,26 @@ class Chart:
                     made[mask] = ("+", name)
         return made[masks[-1]][1]
 
-    def denotes(self, expr: Expr) -> frozenset[str]:
-        """The quantities that an expression over true values may stand for; empty if it is not called for."""
+    def denotes(self, expr: Expr, among: Container[str] | None = None) -> frozenset[str]:
+        """The quantities that an expression over true values may stand for; empty if it is not called for.
+
+        `among` bounds the quantities that its numbers may stand for.
+        """
         if isinstance(expr, Num):
-            return frozenset(self._with_value.get(expr.value, ()))
+            keys = self._with_value.get(expr.value, set())
+            return frozenset(keys if among is None else (key for key in keys if key in among))
         found: set[str] = set()
-        for left in self.denotes(expr.left):
-            for right in self.denotes(expr.right):
+        for left in self.denotes(expr.left, among):
+            for right in self.denotes(expr.right, among):
                 found |= self._results.get((expr.sign, left, right), set())
         return frozenset(found)
 
-    def nearest(self, expr: Expr, held: Mapping[str, int]) -> str | None:
-        """The quantity that a wrong expression was most likely meant for: two of sign and operands agree.
+    def nearest(self, expr: Op, held: Mapping[str, int]) -> tuple[str, bool] | None:
+        """The quantity that a wrong expression was most likely meant for, and whether that is certain.
 
-        An operand agrees with a quantity's true value, or with the wrong one held for it. Quantities not
-        yet stated come first.
+        Two of sign and operands must agree; with all three it is certain. An operand agrees with a
+        quantity's true value, or with the wrong one held for it. Quantities not yet stated come first.
         """
-        if isinstance(expr, Num):
-            return None
         left, right = evaluate(expr.left), evaluate(expr.right)
 
         def agrees(number: int | None, key: str) -> bool:
@@ -123,7 +127,7 @@ class Chart:
             rank = ((way.sign == expr.sign) + max(straight, crossed), way.key not in held)
             if rank[0] > 1 and rank > best_rank:
                 best, best_rank = way.key, rank
-        return best
+        return None if best is None else (best, best_rank[0] == 3)
 
     def inverses(self, key: str, value: int) -> Iterator[tuple[Op, int]]:
         """How to test `value` for a quantity: expressions, and what each must come to."""

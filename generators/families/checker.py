@@ -1,6 +1,7 @@
 """The exact step checker: follows a text line by line and knows which steps are wrong, and which mended."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...schemas.steps import split_steps
@@ -27,13 +28,21 @@ class StepTruth:
 
 @dataclass(slots=True)
 class _Error:
-    """A wrong step: `spoilt` is what must yet be stated rightly to mend it, if one can tell."""
+    """A wrong step: `spoilt` is what must yet be stated rightly to mend it, if one can tell (`known`).
+
+    Where that is `guessed`, only a correction mends it, or a statement after it was noticed.
+    """
 
     step: int
     claim: str
+    judged: Judged
+    alarm: bool
     spoilt: frozenset[str]
-    alarm: bool = False
-    known: bool = True
+    noticed: bool = False
+
+    @property
+    def known(self) -> bool:
+        return bool(self.judged.topics)
 
 
 @dataclass(slots=True)
@@ -69,14 +78,14 @@ class _Reading:
                 return self._sum_up(line.claim)
             case Mood.DOUBT:
                 known = self._numbers() if _number(line.claim) is not None else self.asserted
-                return line.claim in known or self._fail(line.claim)
+                return _plain(line.claim) in known or self._fail(line.claim)
             case Mood.DETECT:
                 return self._detect(line.claim)
             case Mood.CLASH:
                 exposed = clashes(self.problem, line.claim, line.value or 0, self.held)
-                return bool(exposed & self._pending()) or self._fail(line.claim, alarm=True)
+                return self._notice(lambda error: bool(error.spoilt & exposed)) or self._alarm(line.claim)
             case Mood.SUSPECT:
-                return any(not e.alarm for e in self.errors) or self._fail(alarm=True)
+                return self._notice(lambda error: not error.alarm) or self._alarm()
             case Mood.RESTART:
                 return self._return_to(-1, frozenset())
             case Mood.BACK:
@@ -86,35 +95,42 @@ class _Reading:
 
     def _count(self, claim: str, judged: Judged | None, mood: Mood) -> bool:
         """Take a claim in: note its value, and mend or open errors."""
-        self.asserted.add(claim)
+        self.asserted.add(_plain(claim))
         if judged is None:
             return self._fail(claim)
         if judged.value is not None:
-            self.held.update(dict.fromkeys(judged.topics, judged.value))
+            stated = judged.topics - self.settled.keys() if judged.guessed else judged.topics
+            self.held.update(dict.fromkeys(stated, judged.value))
             self.latest = judged.topics
         if not judged.true:
-            return self._fail(claim, judged.topics)
-        if not self._settle(judged.topics) and mood in (Mood.MEND, Mood.CHECK):
+            return self._fail(claim, judged)
+        if not self._settle(judged.topics, mending=mood is Mood.MEND) and mood in (Mood.MEND, Mood.CHECK):
             self._mend_unknown(alarms_only=mood is Mood.CHECK)
         return True
 
     def _sum_up(self, claim: str) -> bool:
-        values = {self.problem.chart.values[key] for key in self.latest if key in self.settled}
+        values = {self.problem.chart.values[key] for key in self.latest}
         judged = Judged(_number(claim) in values, self.latest, _number(claim))
         return self._count(claim, judged, Mood.SUM_UP)
 
     def _detect(self, claim: str) -> bool:
+        """Something said before is called wrong: by its number, in its own words, or in others."""
         number = _number(claim)
         if number is not None:
-            found = any(self.held.get(key) == number for key in self._pending())
-            return found or self._fail(claim, alarm=True)
-        if any(error.claim == claim for error in self.errors):
+            return self._notice(lambda error: error.judged.value == number) or self._alarm(claim)
+        if self._notice(lambda error: _plain(error.claim) == _plain(claim)):
             return True
-        judged = judge(self.problem, claim, self.held)
-        if judged and not judged.true and judged.topics & self._pending():
-            return True
-        impugned = judged.topics if judged and judged.true else frozenset[str]()
-        return self._fail(claim, impugned, alarm=True)
+        judged = judge(self.problem, claim, self.held) or Judged(False)
+        if judged.true:
+            return self._alarm(claim, judged)
+        return self._notice(lambda error: bool(error.spoilt & judged.topics)) or self._alarm(claim)
+
+    def _notice(self, meant: Callable[[_Error], bool]) -> bool:
+        """Note the pending errors that are meant as noticed; false if there are none."""
+        found = [error for error in self.errors if meant(error)]
+        for error in found:
+            error.noticed = True
+        return bool(found)
 
     def _back(self, claim: str) -> bool:
         """Return to where a number or a statement was established: the errors made after it are abandoned.
@@ -135,7 +151,7 @@ class _Reading:
         if not given:
             return self._fail(claim)
         used = [error.step for error in self.errors if re.search(rf"\b{re.escape(claim)}\b", error.claim)]
-        return self._return_to(max(used, default=0) - 1, frozenset({claim}))
+        return self._return_to(max(used, default=self.at) - 1, frozenset({claim}))
 
     def _return_to(self, step: int, topics: frozenset[str]) -> bool:
         gone = {topic for error in self.errors if error.step > step for topic in error.spoilt}
@@ -147,22 +163,26 @@ class _Reading:
     def _numbers(self) -> set[str]:
         return {str(n) for n in (*self.held.values(), *self.problem.chart.values.values())}
 
-    def _pending(self) -> frozenset[str]:
-        return frozenset(topic for error in self.errors for topic in error.spoilt)
-
-    def _fail(self, claim: str = "", spoilt: frozenset[str] = frozenset(), *, alarm: bool = False) -> bool:
-        self.errors.append(_Error(self.at, claim, spoilt, alarm, bool(spoilt)))
-        if not alarm:
-            for topic in spoilt:
-                self.settled.pop(topic, None)
+    def _fail(self, claim: str = "", judged: Judged | None = None) -> bool:
+        judged = judged or Judged(False)
+        self.errors.append(_Error(self.at, claim, judged, alarm=False, spoilt=judged.topics))
+        if not judged.guessed:
+            self.settled = {topic: at for topic, at in self.settled.items() if topic not in judged.topics}
         return False
 
-    def _settle(self, topics: frozenset[str]) -> bool:
+    def _alarm(self, claim: str = "", impugned: Judged | None = None) -> bool:
+        """An error is claimed where there is none; a restatement of what it impugns mends that."""
+        judged = Judged(False, impugned.topics) if impugned else Judged(False)
+        self.errors.append(_Error(self.at, claim, judged, alarm=True, spoilt=judged.topics))
+        return False
+
+    def _settle(self, topics: frozenset[str], *, mending: bool) -> bool:
         """Note what has been stated rightly; true if that mended an error."""
         self.settled.update(dict.fromkeys(topics, self.at))
         before = len(self.errors)
         for error in self.errors:
-            error.spoilt -= topics
+            if mending or error.noticed or not error.judged.guessed:
+                error.spoilt -= topics
         self.errors = [error for error in self.errors if error.spoilt or not error.known]
         return len(self.errors) < before
 
@@ -184,6 +204,10 @@ def check_steps(problem: Problem, text: str) -> StepTruth:
         clean.append(not reading.errors)
     first = min((error.step for error in reading.errors), default=None)
     return StepTruth(tuple(right), tuple(clean), first, reading.answered)
+
+
+def _plain(claim: str) -> str:
+    return claim.replace(" ", "")
 
 
 def _number(claim: str) -> int | None:

@@ -14,12 +14,14 @@ _COMPARED = re.compile(r"([0-9]{1,6})([<>])([0-9]{1,6})")
 class Judged:
     """`true`: the claim holds and the problem calls for it. `topics`: what it settles or, if false, spoils.
 
-    `value` is the number that it gives to those topics, where it is an equation.
+    `value` is the number that it gives to those topics, where it is an equation. `guessed`: a false claim
+    that may have been meant for something else than its topics.
     """
 
     true: bool
     topics: frozenset[str] = frozenset()
     value: int | None = None
+    guessed: bool = False
 
 
 def judge(problem: Problem, claim: str, held: Mapping[str, int], *, testing: bool = False) -> Judged | None:
@@ -64,14 +66,17 @@ def clashes(problem: Problem, claim: str, due: int, held: Mapping[str, int]) -> 
 def _equation(problem: Problem, expr: Op, stated: int, held: Mapping[str, int], testing: bool) -> Judged:
     chart = problem.chart
     keys, holds = chart.denotes(expr), evaluate(expr) == stated
+    if keys and holds:
+        return Judged(True, keys, stated)
     if keys:
-        return Judged(holds, keys, stated)
+        plain = chart.denotes(expr, chart.givens | held.keys())
+        return Judged(False, plain or keys, stated, guessed=not plain)
     if testing:
         tested = (key for key, value in chart.values.items() if _tests(problem, key, value, expr, stated))
         topics = frozenset(tested) if holds else frozenset[str]()
         return Judged(bool(topics), topics)
     near = chart.nearest(expr, held)
-    return Judged(False, frozenset({near} if near else ()), stated)
+    return Judged(False, frozenset({near[0]}), stated, guessed=not near[1]) if near else Judged(False)
 
 
 def _tests(problem: Problem, key: str, value: int, expr: Op, due: int) -> bool:
@@ -83,6 +88,8 @@ def _tests(problem: Problem, key: str, value: int, expr: Op, due: int) -> bool:
 
 
 def _comparison(problem: Problem, left: int, sign: str, right: int) -> Judged:
-    known = set(problem.chart.values.values())
-    true = (left > right if sign == ">" else left < right) and {left, right} <= known
-    return Judged(true, frozenset({"comparison"}))
+    """Two known numbers compared; it settles how these two compare, and nothing else."""
+    if not {left, right} <= set(problem.chart.values.values()):
+        return Judged(False)
+    low, high = sorted((left, right))
+    return Judged(left > right if sign == ">" else left < right, frozenset({f"{low} or {high}"}))

@@ -71,6 +71,7 @@ class Linear(Problem):
 
     def said(self, claim: str) -> Said | None:
         """An equation in the unknown is right if it has the same solution."""
+        claim = claim.replace(" ", "")
         sides = claim.split("=")
         if len(sides) != 2 or self.x not in claim:
             return None
