@@ -1,13 +1,14 @@
 """A thinker small enough to know by heart: it adds numbers, and errs two times in five."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, log
 
 import pytest
 from cotmill.models.policy import Sample, SampleRequest
-from cotmill.schemas import Outcome, Seed, Source, Verdict, generator
+from cotmill.schemas import Seed, Source, generator
 from cotmill.schemas.markup import THINK_END, act_end, act_start
+from doubles import Exact
 
 EOS = "<eos>"
 Script = Callable[[str], Mapping[str, float]]
@@ -102,32 +103,6 @@ def plain_adder(prompt: str) -> Mapping[str, float]:
         to = numbers[len(sums) + 1]
         return {f" {value}+{to}={value + to}": 0.6, f" {value}+{to}={value + to + 1}": 0.4}
     return {f" {value}" if line.endswith("is") else f"The answer is {value}": 1.0}
-
-
-class Exact:
-    """Right is what is equal. Writes down what it was asked."""
-
-    name = "exact"
-
-    def __init__(self, undecided: Iterable[str] = ()) -> None:
-        self.asked: list[tuple[str, str]] = []
-        self.undecided = set(undecided)
-
-    def verify(self, prediction: str, reference: str) -> Verdict:
-        return self.verify_many([(prediction, reference)])[0]
-
-    def verify_many(self, pairs: Iterable[tuple[str, str]]) -> list[Verdict]:
-        pairs = list(pairs)
-        self.asked += pairs
-        return [self._one(*pair) for pair in pairs]
-
-    def close(self) -> None: ...
-
-    def _one(self, prediction: str, reference: str) -> Verdict:
-        if reference in self.undecided:
-            return Verdict(outcome=Outcome.UNDECIDED, reason="timeout")
-        same = prediction.strip() == reference.strip()
-        return Verdict(outcome=Outcome.CORRECT if same else Outcome.WRONG, reason="compared")
 
 
 def sum_seed(question: str, **given: object) -> Seed:
