@@ -35,7 +35,17 @@ _WORTH = {
 }
 _REFUTED_BY = ("DetectError", "Backtrack")
 _OPENINGS = ("Plan", "Decompose")
-_STANDING = ("Check", "Correct", *_OPENINGS)
+_RESULTS = (
+    "Propose",
+    "Calculate",
+    "Transform",
+    "Substitute",
+    "Deduce",
+    "Enumerate",
+    "RunCode",
+    "WriteCode",
+    "Summarize",
+)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LABEL = re.compile(r"(?:[-*#>]+\s+|\**step\s+\d+\**[.:)]\s*|\d{1,3}[.)]\s+)+", re.IGNORECASE)
 
@@ -123,14 +133,17 @@ def _ranked(trace: Trace, found: Sequence[_Sentence], answer: int) -> list[tuple
 
 
 def _refuted(found: Sequence[_Sentence]) -> set[int]:
-    """Sentences of the step that an error is noticed in, up to the notice, and the notice itself."""
+    """Notices of errors, and what each takes back: the last result before it, to its step's beginning."""
     out: set[int] = set()
     for i, s in enumerate(found):
         if s.act not in _REFUTED_BY:
             continue
         out.add(i)
         back = i - 1
-        while back >= 0 and found[back].step >= s.step - 1 and found[back].act not in _STANDING:
+        while back >= 0 and found[back].act not in _RESULTS:
+            back -= 1
+        step = found[back].step if back >= 0 else -1
+        while back >= 0 and found[back].step == step and found[back].act in _RESULTS:
             out.add(back)
             back -= 1
     return out

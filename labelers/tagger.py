@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Weights:
                 fields |= {k: tuple(data[k].tobytes().decode().split("\n")) for k in _WORDS}
         except OSError as e:
             raise BadInput(e.strerror or "cannot be read", file=path) from e
-        except (ValueError, KeyError) as e:
+        except (ValueError, KeyError, EOFError, BadZipFile) as e:
             raise BadInput("not a tagger's weights", file=path) from e
         return cls(**fields)
 
@@ -90,6 +91,7 @@ class Tagger:
         known = set(weights.acts)
         self.acts = inventory.names
         self._unknown = [i for i, a in enumerate(self.acts) if a not in known]
+        self._known = [i for i, a in enumerate(self.acts) if a in known]
         self._w = weights.for_acts(self.acts)
         self._row = {name: i for i, name in enumerate(weights.names)}
         self._cues = Cues(inventory)
@@ -159,8 +161,8 @@ class Tagger:
         scores = _summed(self._w.emission, rows) + self._w.bias
         for k in self._unknown:
             hit = np.array([self.acts[k] in h for h in hints])
-            rival = np.logaddexp.reduce(np.delete(scores, self._unknown, axis=1), axis=1)
-            scores[:, k] = np.where(hit, rival + np.log(_CUE_ODDS), _NEVER)
+            rival = np.logaddexp.reduce(scores[:, self._known], axis=1)
+            scores[:, k] = np.where(hit, np.maximum(rival, 0.0) + np.log(_CUE_ODDS), _NEVER)
         return marginals(scores, self._w.start, self._w.transition)
 
 

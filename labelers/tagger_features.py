@@ -49,6 +49,9 @@ _MARKS = (
 )
 
 
+_HEAD, _TAIL = 800, 200
+
+
 class Cues:
     """An inventory's cues, compiled: which acts does a span's text hint at?
 
@@ -88,7 +91,12 @@ def _compiled(act: str, cue: str) -> re.Pattern[str]:
 
 
 def plain(piece: str) -> str:
-    """A span as cues see it: lower case, white space collapsed, its list mark or step number taken off."""
+    """A span as cues see it: lower case, white space collapsed, its list mark or step number taken off.
+
+    Of a long span only the head and the tail are looked at, which bounds what a cue can cost.
+    """
+    if len(piece) > _HEAD + _TAIL:
+        piece = f"{piece[:_HEAD]} … {piece[-_TAIL:]}"
     text = " ".join(piece.split())
     label = _LABEL.match(text)
     return (text[label.end() :] if label and label.end() < len(text) else text).lower()
@@ -123,7 +131,7 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     """Features of the unit's text alone, and its first two words."""
     prose = _CODE.sub(" §c ", lowered) if "`" in lowered else lowered
     prose = _MATH.sub(" §m ", prose) if "\\" in prose or "$" in prose else prose
-    tokens = _tokens(prose[:600])
+    tokens = _tokens(prose)
     opening = _FILLERS.match(prose)
     head = _tokens(prose[opening.end() : opening.end() + 60]) if opening else tokens
     out = [f"w={t}" for t in dict.fromkeys([*tokens, *(f"{a} {b}" for a, b in pairwise(tokens))])]

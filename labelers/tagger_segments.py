@@ -5,12 +5,13 @@ nothing is cut inside a code fence, a formula, inline code or brackets.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from ..schemas import split_steps
+from ..schemas.steps import blocks
 
 
 class Boundary(IntEnum):
@@ -33,19 +34,17 @@ class Unit:
     step: int
 
 
-_FENCE = r"^[ \t]*```[^\n]*\n.*?(?:^[ \t]*```[ \t]*$|\Z)"
-_DISPLAY = r"\$\$.*?\$\$|\\\[.*?\\\]|\\begin\{(?P<env>\w+\*?)\}.*?\\end\{(?P=env)\}"
-_INLINE = r"\\\(.*?\\\)|\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d)|`[^`\n]+`"
-_BLOCK = re.compile(f"{_FENCE}|{_DISPLAY}", re.DOTALL | re.MULTILINE)
-_KEEP = re.compile(f"{_FENCE}|{_DISPLAY}|{_INLINE}", re.DOTALL | re.MULTILINE)
-
+# Bounded, so that an opening that is never closed costs little.
+_INLINE = re.compile(r"\\\(.{1,400}?\\\)|\$(?![\s$])[^$\n]{0,400}?(?<![\s\\])\$(?!\d)|`[^`\n]{1,400}`")
+_BRACKET_REACH = 400
+# Every repetition starts behind a character that it cannot hold, so that a run is read once.
 _CUT = re.compile(
-    r"(?P<line>[^\S\n]*\n\s*)"
-    r"|(?P<wide>[。！？]+[」』）”’]*\s*)"
-    r"|(?P<stop>\.+|…|[?!]+)[\"')\]”’*]*[^\S\n]+"
+    r"(?P<line>(?<![^\S\n])[^\S\n]*\n\s*)"
+    r"|(?P<wide>(?<![。！？])[。！？]+[」』）”’]*\s*)"
+    r"|(?P<stop>(?<!\.)\.+|…|(?<![?!])[?!]+)[\"')\]”’*]*[^\S\n]+"
     r"|;[^\S\n]+"
-    r"|[^\S\n]+[—–][^\S\n]+(?=wait|no|hmm|but|so)"
-    r"|[,.…]*[^\S\n]+(?=(?:but|oh|hmm|and),? wait\b)"
+    r"|(?<!\s)[^\S\n]+[—–][^\S\n]+(?=wait|no|hmm|but|so)"
+    r"|(?<![,.…\s])[,.…]*[^\S\n]+(?=(?:but|oh|hmm|and),? wait\b)"
     r"|,[^\S\n]+(?=(?:so|therefore|hence|thus|which (?:means|implies|gives|is wrong|matches|checks))\b"
     r"(?! that\b| far\b))"
 )
@@ -83,13 +82,26 @@ def units(text: str, steps: Sequence[tuple[int, int]] | None = None) -> list[Uni
     `steps` are the spans no unit may cross (default: `split_steps`); text outside them forms steps of
     its own.
     """
-    out: list[Unit] = []
-    keep = [m.span() for m in _KEEP.finditer(text)]
-    blocks = [m.span() for m in _BLOCK.finditer(text)]
+    whole = blocks(text)
+    keep = _merged(whole, [m.span() for m in _INLINE.finditer(text)])
     starts = [a for a, _ in keep]
+    block_starts = [a for a, _ in whole]
+    out: list[Unit] = []
     for number, (start, end) in enumerate(_tiled(text, split_steps(text) if steps is None else steps)):
-        cuts = _cuts(text, start, end, keep, starts) + _block_cuts(text, start, end, blocks)
+        inside = whole[bisect_left(block_starts, start) : bisect_left(block_starts, end)]
+        cuts = _cuts(text, start, end, keep, starts) + _block_cuts(text, start, end, inside)
         out += _pieces(text, start, end, sorted(cuts), number)
+    return out
+
+
+def _merged(whole: Sequence[tuple[int, int]], inline: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans nothing is cut in, without those inside others."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted([*whole, *inline]):
+        if not out or start >= out[-1][1]:
+            out.append((start, end))
+        elif end > out[-1][1]:
+            out[-1] = (out[-1][0], end)
     return out
 
 
@@ -106,12 +118,12 @@ def _tiled(text: str, steps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]
 
 
 def _block_cuts(
-    text: str, start: int, end: int, blocks: Sequence[tuple[int, int]]
+    text: str, start: int, end: int, inside: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int, Boundary]]:
     """Cuts around fences and displayed formulas that stand on lines of their own."""
     cuts = []
-    for a, b in blocks:
-        if a < start or b > end:
+    for a, b in inside:
+        if b > end:
             continue
         before, after = text.rfind("\n", start, a) + 1 or start, text.find("\n", b, end)
         after = end if after < 0 else after
@@ -126,14 +138,15 @@ def _cuts(
     text: str, start: int, end: int, keep: Sequence[tuple[int, int]], starts: Sequence[int]
 ) -> list[tuple[int, int, Boundary]]:
     cuts: list[tuple[int, int, Boundary]] = []
-    line_start, opened_from = start, start
+    line_start, opened_from, code = start, start, False
     for m in _CUT.finditer(text, start, end):
         at, to = m.span()
         i = bisect_right(starts, at) - 1
         if i >= 0 and at < keep[i][1]:
             continue
         if m["line"]:
-            if _line_ends(text, line_start, at, to, end):
+            code = bool(_CODE_LINE.match(text, line_start, at)) or (code and _indented(text, line_start))
+            if _line_ends(text, line_start, at, to, end, code):
                 cuts.append((at, to, Boundary.LINE))
                 opened_from = to
             line_start = to
@@ -153,12 +166,12 @@ def _cuts(
     return cuts
 
 
-def _line_ends(text: str, line_start: int, at: int, to: int, end: int) -> bool:
+def _line_ends(text: str, line_start: int, at: int, to: int, end: int, code: bool) -> bool:
     """Whether a newline ends a unit: not within a hard-wrapped sentence, not between lines of code."""
     here = text[line_start:at]
     stop = text.find("\n", to, end)
     following = text[to : end if stop < 0 else stop]
-    if _CODE_LINE.match(here) and (_CODE_LINE.match(following) or text[to - 1] in " \t"):
+    if code and (_CODE_LINE.match(following) or _indented(text, to)):
         return False
     if not any(c.isalnum() for c in here) or not any(c.isalnum() for c in following):
         return False
@@ -168,6 +181,10 @@ def _line_ends(text: str, line_start: int, at: int, to: int, end: int) -> bool:
         or following[:1] in "\\$|`"
         or bool(_LIST_MARK.match(following))
     )
+
+
+def _indented(text: str, at: int) -> bool:
+    return text[at - 1 : at] in (" ", "\t")
 
 
 def _sentence_ends(text: str, stop: str, at: int, line_start: int, to: int) -> bool:
@@ -193,6 +210,7 @@ def _sentence_ends(text: str, stop: str, at: int, line_start: int, to: int) -> b
 
 
 def _bracket_open(text: str, start: int, end: int) -> bool:
+    start = max(start, end - _BRACKET_REACH)
     return text.count("(", start, end) > text.count(")", start, end)
 
 

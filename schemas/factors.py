@@ -1,14 +1,27 @@
 """The inventory of thinking factors: data, not code. Users add acts or bring an inventory of their own."""
 
+import re
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from .errors import BadInput
 from .records import Record
+
+
+def _regular(cue: str) -> str:
+    try:
+        re.compile(cue)
+    except re.error as e:
+        raise ValueError(f"{cue!r} is not a regular expression: {e}") from e
+    return cue
+
+
+Cue = Annotated[str, AfterValidator(_regular)]
 
 
 class Factor(Record):
@@ -18,7 +31,7 @@ class Factor(Record):
     group: str
     definition: str
     examples: tuple[str, ...] = ()
-    cues: tuple[str, ...] = ()
+    cues: tuple[Cue, ...] = ()
 
 
 class Inventory(Record):
@@ -57,6 +70,8 @@ def _read(path: Path) -> Inventory:
         return Inventory.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as e:
         raise BadInput(e.strerror or "cannot be read", file=path) from e
+    except UnicodeDecodeError as e:
+        raise BadInput(f"not UTF-8 at byte {e.start}", file=path) from e
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         raise BadInput("not YAML", file=path, line=mark.line + 1 if mark else None) from e

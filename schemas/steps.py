@@ -8,7 +8,7 @@ from .records import ActSpan
 
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _LINE = re.compile(r"\n\s*")
-_MARK = re.compile(r"^```|\$\$|(?<!\\)\\[\[\]]|\\(?:begin|end)\{\w+\*?\}", re.MULTILINE)
+_MARK = re.compile(r"^[ \t]*```|\$\$|(?<!\\)\\[\[\]]|\\(?:begin|end)\{\w+\*?\}", re.MULTILINE)
 
 
 def split_steps(text: str, acts: Sequence[ActSpan] = ()) -> tuple[tuple[int, int], ...]:
@@ -17,7 +17,7 @@ def split_steps(text: str, acts: Sequence[ActSpan] = ()) -> tuple[tuple[int, int
     A cut falls between acts, never inside one; without acts, never inside a code fence or a displayed
     formula. Spans carry no white space at their ends; together they hold every other character.
     """
-    whole = [(a.start, a.end) for a in acts] or _blocks(text)
+    whole = [(a.start, a.end) for a in acts] or blocks(text)
     ends = [end for _, end in whole]
     for pattern in (_BLANK, _LINE):
         cuts = [m.span() for m in pattern.finditer(text) if not _inside(*m.span(), whole, ends)]
@@ -41,19 +41,19 @@ def join_steps(steps: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
     return "\n\n".join(kept), tuple(spans)
 
 
-def _blocks(text: str) -> list[tuple[int, int]]:
+def blocks(text: str) -> list[tuple[int, int]]:
     """The outermost code fences and displayed formulas, in one pass; what is never closed is none."""
-    marks = list(_MARK.finditer(text))
-    last = {m.group(): m.start() for m in marks}
-    blocks, closer, start = [], "", 0
-    for m in marks:
+    marks = [(m.group().lstrip(" \t"), m.start(), m.end()) for m in _MARK.finditer(text)]
+    last = {mark: at for mark, at, _ in marks}
+    found, closer, start = [], "", 0
+    for mark, at, to in marks:
         if closer:
-            if m.group() == closer:
-                blocks.append((start, m.end()))
+            if mark == closer:
+                found.append((start, to))
                 closer = ""
-        elif last.get(end := _closer(m.group()), -1) > m.start():
-            closer, start = end, m.start()
-    return blocks
+        elif last.get(end := _closer(mark), -1) > at:
+            closer, start = end, at
+    return found
 
 
 def _closer(mark: str) -> str:
