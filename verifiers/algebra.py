@@ -35,22 +35,23 @@ class Algebra:
 
     def ask(self, a: str, b: str) -> tuple[str, str]:
         """("same" | "different" | "unknown", reason) on two answers; "unknown" where the process was lost."""
+        request = json.dumps([a, b]).encode()
         with self._lock:
-            process = self._running()
-            request = json.dumps([a, b]).encode()
-            try:
-                assert process.stdin
-                process.stdin.write(_LENGTH.pack(len(request)) + request)
-                process.stdin.flush()
-                reply = self._receive(process)
-            except (BrokenPipeError, EOFError):
-                self._stop()
-                return "unknown", "the algebra's process ended (memory limit or crash)"
-            if reply is None:
-                self._stop()
-                return "unknown", f"time limit ({self.cpu_s:g} s of CPU time)"
-            finding, reason = json.loads(reply)
-            return finding, reason
+            for _ in range(2):
+                process = self._running()
+                try:
+                    _write(process, request)
+                    reply = self._receive(process)
+                except (BrokenPipeError, EOFError):
+                    # Someone may have ended it from outside; an answer that ends it does so twice.
+                    self._stop()
+                    continue
+                if reply is None:
+                    self._stop()
+                    return "unknown", f"time limit ({self.cpu_s:g} s of CPU time)"
+                finding, reason = json.loads(reply)
+                return finding, reason
+        return "unknown", "the algebra's process ended (memory limit or crash)"
 
     def close(self) -> None:
         with self._lock:
@@ -108,6 +109,12 @@ def _cpu_time(pid: int) -> float:
         return time.clock_gettime(~pid << 3 | 2)
     except (OSError, AttributeError, OverflowError):
         return 0.0
+
+
+def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
+    pipe = cast(IO[bytes], process.stdin)
+    pipe.write(_LENGTH.pack(len(data)) + data)
+    pipe.flush()
 
 
 def _read_message(pipe: IO[bytes]) -> bytes:

@@ -5,7 +5,7 @@ import re
 from ..schemas.markup import strip_tags
 from .tokens import names
 
-_MARKERS = re.compile(r"<\|.*?\|>|</?(?:think|answer|s)>", re.DOTALL)
+_MARKERS = re.compile(r"<\|[\w ]{1,40}\|>|</?(?:think|answer|s)>")
 _BOX = re.compile(r"\\?\\(?:boxed|fbox)\s*(?=\{|\s)")
 # What may stand between boxes that belong to one answer.
 _BETWEEN = re.compile(
@@ -20,11 +20,13 @@ _SAYS = re.compile(
     re.IGNORECASE,
 )
 _MATH = re.compile(
-    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<!\\)\$"
+    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,2000}?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<!\\)\$"
     r"|(?<!\\)\$\s([^$\n]*\\[^$\n]*?)(?<!\\)\$",
     re.DOTALL,
 )
-_SENTENCE = re.compile(r"(?<=[^\s.])\.(?=\s|$)|\n|[!?](?=\s)|,\s+(?=(?:because|since|so|as|it|which|but)\b)")
+_SENTENCE = re.compile(
+    r"(?<=[^\s.])\.(?=\s|$)|\n|[!?](?=\s)|,\s+(?=(?:so|as|it|which|but)\b)|,?\s+(?=(?:because|since)\b)"
+)
 _NUMBER = re.compile(
     r"[$€£]?\s?(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.?\d+)(?:\s*/\s*\d+)?(?:\s?(?:\\?%|°))?"
 )
@@ -40,6 +42,8 @@ _PROSE = names(
     "not be can will answer equals equal gives makes means find"
 )
 _LONGEST_BARE = 4000
+_LONGEST_GAP = 200
+_TAIL = 20_000
 
 
 def extract_answer(text: str) -> str | None:
@@ -57,7 +61,8 @@ def extract_answer(text: str) -> str | None:
     if "####" in text:
         for found in reversed(_HASHES.findall(text)):
             return str(found)
-    text = text.strip().strip("*").strip()
+    # An answer stands at the end; what comes before is not searched, so that no text takes long.
+    text = text[-_TAIL:].strip().strip("*").strip()
     if not text:
         return None
     says = _last(_SAYS, text)
@@ -88,7 +93,7 @@ def _boxes(text: str) -> str | None:
         return None
     run = [found[-1]]
     for box in reversed(found[:-1]):
-        if not _BETWEEN.fullmatch(text, box[1], run[0][0]):
+        if run[0][0] - box[1] > _LONGEST_GAP or not _BETWEEN.fullmatch(text, box[1], run[0][0]):
             break
         run.insert(0, box)
     parts = [content for _, _, content in run]

@@ -3,7 +3,8 @@
 import json
 import marshal
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -71,29 +72,37 @@ class CodeVerifier(Closing):
 
     def verify_many(self, pairs: Iterable[Pair]) -> list[Verdict]:
         """In order; a program that meets the wall limit is tried once more when no other runs."""
-        return self._all([partial(self._read, prediction, reference) for prediction, reference in pairs])
+        jobs = [partial(self._read, prediction, reference) for prediction, reference in pairs]
+        return [verdict for verdict, _ in self._all(jobs)]
 
-    def verify_task(self, completion: str, task: Task) -> Verdict:
-        """A program against tests that are already read. A row's `completion` is taken as it is."""
-        return self._all([lambda: (completion, task)])[0]
+    def verify_tasks(self, jobs: Iterable[tuple[str, Task]]) -> list[tuple[Verdict, float]]:
+        """Verdicts on (program or completion, task) and the seconds that each took."""
+        return self._all([partial(lambda job: job, job) for job in jobs])
 
     def close(self) -> None: ...
 
     def _read(self, prediction: str, reference: str) -> tuple[str, Task]:
         return extract_program(prediction), Task.read(reference)
 
-    def _all(self, jobs: list[Callable[[], tuple[str, Task]]]) -> list[Verdict]:
+    def _all(self, jobs: Sequence[Callable[[], tuple[str, Task]]]) -> list[tuple[Verdict, float]]:
         if not self.unsafe and (missing := sandbox_available()):
-            return [undecided(missing) for _ in jobs]
+            return [(undecided(missing), 0.0) for _ in jobs]
         with ThreadPoolExecutor(self.jobs) as pool:
-            verdicts = list(pool.map(self._try, jobs))
-        return [verdict or self._try(job) or _TOO_LONG for job, verdict in zip(jobs, verdicts, strict=True)]
+            tried = list(pool.map(self._try, jobs))
+        for number, (verdict, seconds) in enumerate(tried):
+            if verdict is None:
+                verdict, more = self._try(jobs[number])
+                tried[number] = verdict or _TOO_LONG, seconds + more
+        return [(verdict or _TOO_LONG, seconds) for verdict, seconds in tried]
 
-    def _try(self, job: Callable[[], tuple[str, Task]]) -> Verdict | None:
+    def _try(self, job: Callable[[], tuple[str, Task]]) -> tuple[Verdict | None, float]:
+        """The verdict (None where the wall clock ended it) and the seconds it took."""
+        start = time.perf_counter()
         try:
-            return self._one(job)
+            verdict = self._one(job)
         except _WallLimit:
-            return None
+            verdict = None
+        return verdict, time.perf_counter() - start
 
     def _one(self, job: Callable[[], tuple[str, Task]]) -> Verdict:
         try:

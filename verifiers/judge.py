@@ -175,6 +175,10 @@ def _judge(tests: Tests, pid: int, channel: Channel) -> dict[str, Any]:
         return say("wrong", reason, tests.describe_failure(e))
     except MemoryError:
         return say("undecided", "memory limit")
+    except ImportError as e:
+        if session.raised is not e:
+            return say("undecided", f"the tests need what the sandbox lacks: {e}")
+        return say("wrong", f"the program raised {type(e).__name__}", _short(str(e)))
     except Exception as e:
         who = "the program" if session.raised is e else "a test"
         detail = _short(f"{tests.describe_failure(e)}: {e}")

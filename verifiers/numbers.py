@@ -11,7 +11,7 @@ _FRACTION = re.compile(
     r"|(?P<n>\d{1,60})/(?P<d>\d{1,60}))"
 )
 _WORD = re.compile(r"[A-Za-z]{4,40}")
-_STRIP = str.maketrans("", "", " \t\n")
+_LOOSE = re.compile(r"\s*(/|\\?%)\s*")
 
 
 def same_number(a: str, b: str) -> bool | None:
@@ -42,7 +42,9 @@ def _read(text: str) -> tuple[Fraction | int, bool] | None:
         return int(text), False
     if len(text) > 150 or ", " in text:
         return None
-    text = text.translate(_STRIP).replace("−", "-").replace("\\!", "").replace("{,}", ",")
+    text = text.strip().replace("−", "-").replace("\\!", "").replace("{,}", ",")
+    if " " in text:
+        text = _LOOSE.sub(r"\1", text)
     if len(text) > 2 and text[0] == "$" == text[-1]:
         text = text[1:-1]
     if match := _NUMBER.fullmatch(text):

@@ -6,7 +6,7 @@ from .nodes import Node
 from .tokens import Token, Unreadable, names
 from .units import UNITS
 
-MAX_DEPTH = 60
+MAX_DEPTH = 120
 MAX_NODES = 1500
 
 FUNCTIONS = names(

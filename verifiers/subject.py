@@ -5,6 +5,7 @@ in its memory.
 """
 
 import builtins
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -16,28 +17,22 @@ from .wire import Channel, Closed, Decoder, Encoder
 MAX_PRINTED = 64 << 10
 
 
-class _Printed:
+class _Printed(io.RawIOBase):
     """Standard output as the judge will see it, cut at a limit."""
 
     def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.size = 0
-        self.encoding = "utf-8"
+        self._data = bytearray()
 
-    def write(self, text: str) -> int:
-        if self.size < MAX_PRINTED:
-            self.parts.append(text[: MAX_PRINTED - self.size])
-        self.size += len(text)
-        return len(text)
+    def writable(self) -> bool:
+        return True
 
-    def flush(self) -> None: ...
-
-    def isatty(self) -> bool:
-        return False
+    def write(self, data: Any) -> int:
+        self._data += bytes(data)[: MAX_PRINTED - len(self._data)]
+        return len(data)
 
     def take(self) -> str:
-        text = "".join(self.parts)
-        self.parts, self.size = [], 0
+        text = self._data.decode("utf-8", "replace")
+        self._data.clear()
         return text
 
 
@@ -55,7 +50,8 @@ class Subject:
         self.channel.send("ready")
         if self.channel.receive() != "start":
             return
-        sys.stdout = self.printed
+        sys.stdout = io.TextIOWrapper(self.printed, "utf-8", "backslashreplace", write_through=True)
+        sys.argv = ["solution.py"]
         module = ModuleType("solution")
         sys.modules["solution"] = module
         self.namespace = module.__dict__

@@ -1,0 +1,108 @@
+"""`cotmill verify`: a verdict for every row of a file, in order. A bad row is undecided and says why."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from ..schemas import BadInput, Verdict
+from ..verifiers.base import undecided
+from ..verifiers.code import CodeVerifier
+from ..verifiers.math import MathVerifier
+from ..verifiers.programs import Task, extract_program
+from .files import BadRow, read_rows, write_jsonl
+
+Row = dict[str, Any]
+Timed = tuple[Verdict, float]
+_BATCH = 64
+_PROGRAM_COLUMNS = ("completion", "code", "solution")
+
+
+def verify_file(
+    kind: Literal["math", "code"],
+    source: Path,
+    target: Path,
+    progress: Callable[[int], None] | None = None,
+    unsafe_no_sandbox: bool = False,
+) -> dict[str, int]:
+    """Rows of `source` to `target`, each with `verdict`, `reason` and `seconds` (wall clock).
+
+    Math rows are `{gold, pred}`, code rows `{prompt?, completion, tests, entry_point?}` or `{completion,
+    cases}`. `progress` is called with the number of rows done.
+
+    Returns the counts `rows`, `correct`, `wrong`, `undecided`. Raises BadInput for an unreadable or empty
+    source.
+    """
+    counts: Counter[str] = Counter(rows=0, correct=0, wrong=0, undecided=0)
+
+    def rows(verdicts: Callable[[list[Row | BadRow]], Iterator[Timed]]) -> Iterator[Row]:
+        read = (row for _, row in read_rows(source))
+        while batch := list(islice(read, _BATCH)):
+            for row, (verdict, seconds) in zip(batch, verdicts(batch), strict=True):
+                counts["rows"] += 1
+                counts[verdict.outcome.value] += 1
+                if progress:
+                    progress(counts["rows"])
+                fields = row if isinstance(row, dict) else {"line": row.line, "raw": row.raw}
+                yield fields | {
+                    "verdict": verdict.outcome.value,
+                    "reason": verdict.reason,
+                    "seconds": round(seconds, 6),
+                }
+
+    if kind == "math":
+        with MathVerifier() as verifier:
+            write_jsonl(target, rows(partial(_math, verifier)))
+    else:
+        with CodeVerifier(unsafe_no_sandbox=unsafe_no_sandbox) as judge:
+            write_jsonl(target, rows(partial(_code, judge)))
+    return dict(counts)
+
+
+def _math(verifier: MathVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
+    for row in batch:
+        start = time.perf_counter()
+        try:
+            verdict = verifier.verify(_text(row, "pred"), _text(row, "gold"))
+        except BadInput as e:
+            verdict = undecided(str(e))
+        yield verdict, time.perf_counter() - start
+
+
+def _code(verifier: CodeVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
+    faults: dict[int, Verdict] = {}
+    jobs: list[tuple[str, Task]] = []
+    for number, row in enumerate(batch):
+        try:
+            jobs.append(_job(row))
+        except BadInput as e:
+            faults[number] = undecided(str(e))
+    judged = iter(verifier.verify_tasks(jobs))
+    for number in range(len(batch)):
+        yield (faults[number], 0.0) if number in faults else next(judged)
+
+
+def _job(row: Row | BadRow) -> tuple[str, Task]:
+    """The program and its task; raises BadInput."""
+    column = next((c for c in _PROGRAM_COLUMNS if isinstance(row, dict) and c in row), _PROGRAM_COLUMNS[0])
+    program = extract_program(_text(row, column, numbers=False))
+    assert isinstance(row, dict)
+    try:
+        return program, Task.from_row(row)
+    except ValueError as e:
+        raise BadInput(str(e)) from e
+
+
+def _text(row: Row | BadRow, field: str, *, numbers: bool = True) -> str:
+    """A row's text (or number); raises BadInput for anything else."""
+    if isinstance(row, BadRow):
+        raise BadInput(row.reason, field=row.field)
+    value = row.get(field)
+    if value is None:
+        raise BadInput("missing", field=field)
+    if isinstance(value, bool) or not isinstance(value, str | int | float if numbers else str):
+        raise BadInput(f"expected a text, got {type(value).__name__}", field=field)
+    return str(value)
