@@ -74,44 +74,46 @@ def label_shard(
 ) -> Labelled:
     """Label the chosen traces of each seed by rollouts from every step that the policy wrote.
 
-    `stop` ends a rollout early, as it ended the completions.
-
-    Steps copied from the seed take the seed's counts. Where the policy cannot finish even the seed's
-    whole CoT, the seed's steps and those of its traces get a reason instead of a label.
+    `stop` ends a rollout early, as it ended the completions. Steps copied from the seed take the seed's
+    counts. Where the policy cannot finish even the seed's whole CoT, no rollout is spent: the seed's steps
+    and those of its chosen traces get a reason instead of a label.
     """
     of_seed: dict[str, list[Trace]] = {s.seed_id: [] for s in seeds}
     for trace in traces:
         of_seed[trace.seed_id].append(trace)
+    by_id = {t.trace_id: t for t in traces}
     cuts: list[Cut] = []
     for seed in seeds:
-        sampled = [t for t in of_seed[seed.seed_id] if t.generator in _SAMPLED]
-        for trace in choose(seed.seed_id, sampled, settings, run_seed):
+        own, others = by_id.get(seed.seed_id), of_seed[seed.seed_id]
+        sampled = [t for t in others if t.generator in _SAMPLED]
+        chosen = choose(seed.seed_id, sampled, settings, run_seed)
+        if reason := _too_weak(own, sampled):
+            measured = [t for t in others if any(s.method is Method.ROLLOUTS for s in t.steps)]
+            by_id |= {t.trace_id: _without_label(t, reason) for t in (*chosen, *measured)}
+            continue
+        for trace in chosen:
             whole = cuts_of(seed, trace, from_question=False)
             cuts.append(Cut(seed, trace, [n for n in whole.after if n > trace.prefix_steps]))
     done = complete(cuts, policy, verifier, settings.completion(stop), run_seed)
-    by_id = {t.trace_id: t for t in traces}
     for cut, counts in zip(cuts, done.counts, strict=True):
         by_id[cut.parent.trace_id] = with_counts(cut.parent, counts)
-    for seed in seeds:
-        own, others = by_id.get(seed.seed_id), of_seed[seed.seed_id]
-        reason = _too_weak(own, others)
-        for trace in others:
-            fresh = _with_seed_counts(by_id[trace.trace_id], own)
-            by_id[trace.trace_id] = _without_label(fresh, reason) if reason else fresh
+    for trace in traces:
+        fresh = by_id[trace.trace_id]
+        by_id[trace.trace_id] = _with_seed_counts(fresh, by_id.get(trace.seed_id))
     return Labelled(merge([*by_id.values(), *done.traces]), done.rollouts, done.tokens)
 
 
 _SAMPLED = {Generator.COMPLETION, Generator.SEARCH}
 
 
-def _too_weak(own: Trace | None, others: Sequence[Trace]) -> str | None:
+def _too_weak(own: Trace | None, sampled: Sequence[Trace]) -> str | None:
     """Why the policy cannot judge this seed's traces, or None."""
     if own is None:
         return None
     measured = [s for s in own.steps if s.method is Method.ROLLOUTS]
     if measured:
         return TOO_WEAK if own.outcome is Outcome.CORRECT and measured[-1].n_correct == 0 else None
-    fresh = [t for t in others if t.generator in _SAMPLED and t.prefix_steps == 0]
+    fresh = [t for t in sampled if t.prefix_steps == 0]
     return UNSOLVED if fresh and not any(t.outcome is Outcome.CORRECT for t in fresh) else None
 
 
@@ -128,7 +130,9 @@ def _with_seed_counts(trace: Trace, own: Trace | None) -> Trace:
 
 
 def _without_label(trace: Trace, reason: str) -> Trace:
+    """The reason in every step's stead but the last one's, which the answer alone decides."""
+
     def mark(step: Step) -> Step:
-        return step.model_copy(update={"reason": reason}) if step.method is Method.ROLLOUTS else step
+        return step if step.method is Method.INFERRED else step.model_copy(update={"reason": reason})
 
     return trace.model_copy(update={"steps": tuple(map(mark, trace.steps))})
