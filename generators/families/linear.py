@@ -59,14 +59,14 @@ class Linear(Problem):
         return chart
 
     def remarks(self) -> tuple[Remark, ...]:
-        x = {"x": self.x}
+        named = {"unknown": self.x}
         general = (
-            Remark("RephraseTarget", "target", "We want {x}", x),
-            Remark("RephraseTarget", "target", "Find {x}", x),
-            Remark("Plan", "strategy", "Get {x} alone", x),
-            Remark("Plan", "strategy", "Bring {x} to one side", x),
+            Remark("RephraseTarget", "target", "We want {unknown}", named),
+            Remark("RephraseTarget", "target", "Find {unknown}", named),
+            Remark("Plan", "strategy", "Get {unknown} alone", named),
+            Remark("Plan", "strategy", "Bring {unknown} to one side", named),
         )
-        bracket = Remark("Decompose", "strategy", "First the bracket, then {x}", x)
+        bracket = Remark("Decompose", "strategy", "First the bracket, then {unknown}", named)
         return (*general, bracket) if self.b else general
 
     def said(self, claim: str) -> Said | None:

@@ -110,12 +110,12 @@ def first_match(templates: Iterable[str], text: str) -> dict[str, str] | None:
 
 @lru_cache(maxsize=4096)
 def pattern(template: str) -> re.Pattern[str]:
-    """A template as a pattern; a field reads a number, a word, or a word and a lower-case one."""
+    """A template as a pattern: a field of one letter reads a number, a longer one a word or two."""
     pieces = re.split(r"\{(\w+)\}", template)
     seen: set[str] = set()
     out = [re.escape(pieces[0])]
     for name, rest in zip(pieces[1::2], pieces[2::2], strict=True):
-        field = "-?[0-9]{1,6}|[A-Za-z]+(?: [a-z]+)?"
+        field = "[0-9]{1,6}" if len(name) == 1 else "[A-Za-z]+(?: [a-z]+)?"
         out.append(f"(?P={name})" if name in seen else f"(?P<{name}>{field})")
         seen.add(name)
         out.append(re.escape(rest))

@@ -178,8 +178,6 @@ def _all_positive(expr: Expr) -> bool:
 def read(question: str) -> Problem | None:
     """The problem that a question is, or None."""
     if fields := first_match(_SERIES, question):
-        if not all(value.isdigit() for value in fields.values()):
-            return None
         n, a, b, c = (int(fields[name]) for name in "nabc")
         return Series(question, a, b - a, n) if 3 <= n <= 30 and c - b == b - a > 0 else None
     for reader in _CHAIN_READERS:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .chart import Chart
 from .draws import Draw
 from .expressions import Expr, Num, Op, evaluate, show
-from .moves import Move, tree_moves
+from .moves import MAX, Move, tree_moves
 from .problem import Problem, Remark, Value
 
 NAME = "units"
@@ -73,20 +73,16 @@ class Conversion(Problem):
 
     def remarks(self) -> tuple[Remark, ...]:
         unit = self.unit
-        rule: dict[str, Value] = {"one": unit.one, "f": unit.factor, "small": unit.small}
-        return (
-            Remark("RephraseTarget", "target", "We want {small}", {"small": unit.small}),
-            Remark("RephraseTarget", "target", "Count in {small}", {"small": unit.small}),
+        rule: dict[str, Value] = {"big": unit.big, "one": unit.one, "f": unit.factor, "small": unit.small}
+        general = (
+            Remark("RephraseTarget", "target", "We want {small}", rule),
+            Remark("RephraseTarget", "target", "Count in {small}", rule),
             Remark("Recall", "rule", "One {one} is {f} {small}", rule),
             Remark("Recall", "rule", "There are {f} {small} in a {one}", rule),
-            Remark("Plan", "strategy", "All to {small} first", {"small": unit.small}),
-            *(
-                Remark(
-                    "Transform", "amount", "{a} {big} is {a}*{f} {small}", {**rule, "a": a, "big": unit.big}
-                )
-                for a in self.bigs
-            ),
+            Remark("Plan", "strategy", "All to {small} first", rule),
         )
+        amount = "{a} {big} is {a}*{f} {small}"
+        return (*general, *(Remark("Transform", "amount", amount, rule | {"a": a}) for a in self.bigs))
 
     def plan(self) -> str:
         return show(self.tree)
@@ -107,17 +103,15 @@ def draw(d: Draw, level: int) -> str:
             return d.pick(_ONE).format(small=unit.small, p=p)
         if level == 2:
             sign, template = d.pick(_TWO)
-            if n + m < 1000 and (sign == "+" or n > m):
+            if n + m <= MAX and (sign == "+" or n > m):
                 return template.format(small=unit.small, p=p, q=q)
             continue
         ops, template = d.pick(_MANY)
         k = d.between(2, 6)
         total = {"*+": n * k + m, "*-": n * k - m, "/": n, "-/": n - m, "+/": n + m}[ops]
-        if (
-            total > 0
-            and max(n * k if "*" in ops else 0, n + m, total) < 1000
-            and ("/" not in ops or (total % k == 0 and total > k))
-        ):
+        small = max(n * k if "*" in ops else 0, n + m, total) <= MAX
+        whole = "/" not in ops or (total % k == 0 and total > k)
+        if total > 0 and small and whole:
             return template.format(small=unit.small, p=p, q=q, k=k)
 
 

@@ -54,15 +54,12 @@ class WordProblem(Problem):
         first: Expr = self.tree
         while isinstance(first, Op):
             first = first.left
-        words = {"items": self.items, "name": self.name}
-        given: dict[str, Value] = {**words, "n": first.value}
+        fields: dict[str, Value] = {"items": self.items, "name": self.name, "n": first.value}
         return (
-            Remark("RephraseTarget", "target", "We want the number of {items}", {"items": self.items}),
-            Remark("RephraseTarget", "target", "Count the {items}", {"items": self.items}),
-            Remark("NoteGiven", "given", "{name} has {n} {items} at first", given),
-            Remark(
-                "NoteGiven", "given", "We start from {n} {items}", {"n": first.value, "items": self.items}
-            ),
+            Remark("RephraseTarget", "target", "We want the number of {items}", fields),
+            Remark("RephraseTarget", "target", "Count the {items}", fields),
+            Remark("NoteGiven", "given", "{name} has {n} {items} at first", fields),
+            Remark("NoteGiven", "given", "We start from {n} {items}", fields),
         )
 
     def plan(self) -> str:
@@ -87,12 +84,9 @@ def draw(d: Draw, level: int) -> str:
         theirs, m = _story(d, other, items, limit, 1)
         if n == m:
             return draw(d, level)
-        if n < m:
-            name, other = other, name
+        name, other = (name, other) if n > m else (other, name)
         return " ".join([*mine, *theirs, _MORE.format(items=items, name=name, other=other)])
-    story, n = _story(
-        d, name, items, limit, {1: d.between(1, 2), 2: d.between(2, 3), 3: d.between(3, 4)}[level]
-    )
+    story, n = _story(d, name, items, limit, d.between(level, level + 1))
     parts = [k for k in range(2, 10) if n % k == 0 and n > k]
     if level > 1 and parts and d.chance(0.4):
         story.append(_EVENTS[-1][1].format(name=name, n=d.pick(parts)))
@@ -110,7 +104,7 @@ def _story(d: Draw, name: str, items: str, limit: int, events: int) -> tuple[lis
             sign, sentence = d.pick(_EVENTS[:6] if limit == 20 else _EVENTS[:-1])
             told = _amount(d, sign, have, limit)
         k, n = told
-        have = _after(sign, have, k, n)
+        have = evaluate(_event(sign, Num(have), k, n)) or 0
         story.append(sentence.format(name=name, k=k, n=n))
     return story, have
 
@@ -124,25 +118,12 @@ def _amount(d: Draw, sign: str, have: int, limit: int) -> tuple[int, int] | None
     return (k, d.between(2, min(most, limit // 2 if k == 1 else 9))) if most >= 2 else None
 
 
-def _after(sign: str, have: int, k: int, n: int) -> int:
-    value = evaluate(_event(sign, Num(have), k, n))
-    assert value is not None
-    return value
-
-
 def _event(sign: str, have: Expr, k: int, n: int) -> Op:
     return Op(sign[0], have, Op("*", Num(k), Num(n)) if len(sign) == 2 else Num(n))
 
 
 def read(question: str) -> WordProblem | None:
     """The problem that a question is, or None."""
-    try:
-        return _read(question)
-    except ValueError:  # a word where a number belongs
-        return None
-
-
-def _read(question: str) -> WordProblem | None:
     sentences = re.findall(r"[^.?]+[.?]", question)
     if not 3 <= len(sentences) <= _MOST_SENTENCES or "".join(sentences) != question:
         return None

@@ -1,10 +1,11 @@
 """Writes a problem's CoT in tagged acts, with planted mistakes that are noticed and mended."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from . import phrases
-from .draws import Draw
+from .draws import Draw, slipped
 from .expressions import evaluate, show
 from .judge import judge
 from .moves import MAX, Calc, Held, Move
@@ -75,9 +76,22 @@ class _Writer:
                 self.lines.append(Line(remark.act, f"{remark.text}."))
         plan, first = self.problem.plan(), self.moves[0]
         if plan and draw.chance(_PLAN):
-            self._say(Mood.PLAN, plan)
+            self._plan(plan)
         elif len(self.moves) > 2 and isinstance(first, Calc) and draw.chance(_PART):
             self._say(Mood.PART, first.expression({}))
+
+    def _plan(self, plan: str) -> None:
+        """The plan, perhaps after a wrong one that is noticed."""
+        draw = self.draw
+        if draw.chance(self.rate) and self._is_wrong(wrong := _miscopied(draw, plan)):
+            act, text = phrases.write(draw, Mood.PLAN, wrong)
+            self.lines.append(Line(act, text, right=False))
+            self._say(Mood.DETECT, wrong)
+            if draw.chance(0.5):
+                self._say(Mood.MEND, plan)
+                return
+            self._say(Mood.RESTART)
+        self._say(Mood.PLAN, plan)
 
     def take_all(self, mend_from: int) -> int | None:
         """Take every move; the one before `mend_from` (from 1) wrongly and for good, others mended.
@@ -215,3 +229,13 @@ class _Writer:
     def _is_wrong(self, claim: str) -> bool:
         judged = judge(self.problem, claim, {})
         return judged is None or not judged.true
+
+
+def _miscopied(draw: Draw, expression: str) -> str:
+    """The expression with one sign or one number wrong."""
+    signs = [i for i, c in enumerate(expression) if c in "+-"]
+    if signs and draw.chance(0.5):
+        i = draw.pick(signs)
+        return expression[:i] + ("-" if expression[i] == "+" else "+") + expression[i + 1 :]
+    number = draw.pick(list(re.finditer("[0-9]+", expression)))
+    return expression[: number.start()] + str(slipped(draw, int(number.group()))) + expression[number.end() :]

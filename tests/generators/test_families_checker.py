@@ -153,7 +153,8 @@ def test_going_back_abandons_what_came_after() -> None:
     result = truth(WORD, "3*4=12", "12+12=24", "24+5=29", "Wait, 24+5=29 is wrong.", "Back to 24.", "24-5=19")
     assert result.right == (True, True, False, True, True, True)
     assert result.clean == (True, True, False, False, True, True)
-    assert truth(WORD, "3*4=13", "12+13=25", "Start again.").clean == (False, False, True)
+    for line in ("Start again.", "Back to the start."):
+        assert truth(WORD, "3*4=13", "12+13=25", line).clean == (False, False, True)
     assert truth(ORDER, "Ben>Kim", "Kim>Ann", "Back to Ben>Kim.").clean == (True, False, True)
 
 
@@ -172,6 +173,13 @@ def test_nonsense_is_mended_by_a_correction() -> None:
     assert result.right == (False, True, True)
     assert result.clean == (False, True, True)
     assert truth(WORD, "purple", "3*4=12").first_error == 0
+
+
+def test_a_guess_at_what_was_meant_is_mended_by_a_correction_only() -> None:
+    # 12+13 was meant for 12+3*4, as far as one can tell; the plain step may have been taken anyhow.
+    assert truth(WORD, "12+13=25", "12+12=24").first_error == 0
+    assert truth(WORD, "12+13=25", "No, 12+12=24.").first_error is None
+    assert truth(WORD, "12+13=25", "Wait, 12+13=25 is wrong.", "12+12=24").first_error is None
 
 
 def test_a_wrong_answer_can_be_taken_back() -> None:
@@ -221,6 +229,7 @@ def test_an_answer_is_compared_as_it_is_written() -> None:
         "Ann is taller than Ben. Kim is older than Ben. Who is the tallest?",
         "How many of these are true? A: 7 is nice. B: 9<11.",
         "Tom has 12 apples. Ann buys 3 more. Find the number of apples.",
+        "Tom has 12 apples. Tom buys some more. Find the number of apples.",
         "Tom has 12 apples. Tom buys 3 more. Find the number of coins.",
         "Tom has 12 apples. Tom shares them equally among 5 friends. How many apples does each friend get?",
     ],
