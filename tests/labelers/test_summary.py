@@ -120,11 +120,6 @@ def test_a_trace_without_acts_is_tagged_first() -> None:
 
 ACTS = ("Plan", "Calculate", "Deduce", "Correct", "DetectError", "Uncertain", "Check", "Answer", "Recall")
 WORDS = st.lists(st.sampled_from(["so", "the sum of", "12", "is", "x =", "3", "not", "odd"]), min_size=2)
-    st.sampled_from(
-        ["so", "the", "sum", "of", "12", "and", "7", "is", "x", "=", "3", "not", "odd", "here", "then"]
-    ),
-    min_size=2,
-)
 
 
 @settings(deadline=None, max_examples=60)
