@@ -77,9 +77,12 @@ class Workbench:
         return MathVerifier()
 
     @cached_property
+    def inventory(self) -> Inventory:
+        return Inventory.load(Path(self._inventory) if self._inventory else None)
+
+    @cached_property
     def tagger(self) -> Tagger:
-        own = Inventory.load(Path(self._inventory)) if self._inventory else None
-        return Tagger.load(inventory=own)
+        return Tagger.load(inventory=self.inventory)
 
 
 _workbench = lru_cache(maxsize=1)(Workbench)
@@ -127,7 +130,16 @@ def _complete(
     totals.sampled, totals.tokens = done.rollouts, done.tokens
     share = config.search.share if shard.kind == "seeds" else 0.0
     searched = [s for s in seeds if unit_interval(config.seed, s.seed_id, "search") < share]
-    found = search_shard(searched, policy, bench.verifier, config.search.settings, config.seed)
+    found = search_shard(
+        searched,
+        policy,
+        bench.verifier,
+        config.search.settings,
+        config.seed,
+        inventory=bench.inventory,
+    )
+    sources = {s.seed_id: s.source for s in seeds}
+    _reject(job, shard, totals, [(sources[i], f"search: {why}", i) for i, why in found.stats.failed])
     totals.tokens += found.stats.tokens
     totals.search_states = len(found.states)
     return merge([*own, *done.traces, *found.traces]), found.states
@@ -137,18 +149,24 @@ def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
     """Traces derived backwards; what cannot be is written to `rejected/` with its reason."""
     reverse = {"code": _reverse_program, "lean": _reverse_proof}[shard.kind]
     traces: list[Trace] = []
-    rejected: list[dict[str, Any]] = []
+    rejected: list[tuple[Source, str, object]] = []
     for row in _rows(_seeds_path(job, shard)):
         source = Source.model_validate(row["source"])
         made = reverse(row["row"], source, job.config.seed)
         if isinstance(made, Trace):
             traces.append(made)
         else:
-            rejected.append(BadRow(source.row, made.reason, raw=quoted(row["row"])).as_row(source.name))
+            rejected.append((source, made.reason, row["row"]))
+    _reject(job, shard, totals, rejected)
+    return merge(traces)
+
+
+def _reject(job: Job, shard: Shard, totals: Totals, rows: list[tuple[Source, str, object]]) -> None:
+    """Write down and count what could not be taken: where it came from, why, and what it was."""
+    rejected = [BadRow(source.row, why, raw=quoted(raw)).as_row(source.name) for source, why, raw in rows]
     if rejected:
         write_jsonl(job.out / "rejected" / f"generate-{shard.index:05d}.jsonl", rejected)
-    totals.rejected = dict(Counter(r["reason"].partition(":")[0] for r in rejected))
-    return merge(traces)
+    totals.rejected = dict(Counter(why.partition(":")[0] for _, why, _ in rows))
 
 
 def _reverse_program(row: dict[str, Any], source: Source, run_seed: int) -> Trace | Rejected:
