@@ -161,11 +161,16 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     out = _flatten(config.model_dump(mode="json"))
     for key in list(out):
         if key.startswith("sources.") and key.endswith(".path"):
-            out[key] = f"{Path(out[key]).name} {inputs.get(out[key], '')}".strip()
-    out["policy.model"] = f"{Path(out['policy.model']).name} {policy_hash}"
+            out[key] = f"{_name(out[key])} {inputs.get(out[key], '')}".strip()
+    out["policy.model"] = f"{_name(out['policy.model'])} {policy_hash}"
     if config.inventory is not None:
-        out["inventory"] = f"{Path(config.inventory).name} {inputs.get(config.inventory, '')}"
+        out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     return out
+
+
+def _name(path: str) -> str:
+    """The last part of a path, as text that can be written: a file's name may hold any bytes."""
+    return Path(path).name.encode("utf-8", "replace").decode()
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:

@@ -7,10 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 Cotmill = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "cotmill.pipelines.cli"]
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile(
+    "cotmill", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("cotmill")
 
 
 @pytest.fixture(scope="session")
