@@ -1,0 +1,159 @@
+"""A dry run in words: the recorded events of one call, told turn by turn."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .observe import Event, Outcome
+from .shape import Loop, loops
+
+MAX_TURNS = 6
+MAX_VALUE = 60
+_STYLES = (
+    ("{label} → {change}", "{label} → nothing changes", "; "),
+    ("with {label}, {change}", "with {label} nothing changes", "; "),
+    ("{label}: {change}", "{label}: no change", ", then "),
+    ("{label} gives {change}", "{label} changes nothing", "; "),
+)
+N_STYLES = len(_STYLES)
+
+Values = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a loop: the loop variables it began with, and what it left changed."""
+
+    label: Values
+    changed: Values
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """How a call went: `kind` is "loop", "recursion" or "straight", the rest are slots of its phrases."""
+
+    kind: str
+    slots: Mapping[str, str]
+    turns: tuple[Turn, ...] = ()
+
+
+def dry_run(function: ast.FunctionDef, outcome: Outcome, style: int) -> DryRun | None:
+    """The dry run of a recorded call; None where it is too long to tell, or there is nothing to tell."""
+    if outcome.cut or not outcome.events:
+        return None
+    own = [e for e in outcome.events if e.frame == 0]
+    if any(e.kind == "call" and e.frame for e in outcome.events):
+        return _recursion(outcome.events, function)
+    for loop in sorted(loops(function), key=lambda n: -sum(e.line == n.lineno for e in own)):
+        found = turns(loop, own)
+        if found:
+            return _loop(loop, own, found, style)
+    return _straight(own)
+
+
+def turns(loop: Loop, own: Sequence[Event]) -> list[Turn]:
+    """The turns of one loop, from the events of one frame."""
+    end = loop.end_lineno or loop.lineno
+    targets = _names(loop.target) if isinstance(loop, ast.For) else set()
+    asked = _asked(loop) if isinstance(loop, ast.While) else set()
+    out: list[Turn] = []
+    state: dict[str, str] = {}
+    label: dict[str, str] | None = None
+    changed: dict[str, str] = {}
+    inner = {
+        name
+        for node in ast.walk(loop)
+        if isinstance(node, ast.For) and node is not loop
+        for name in _names(node.target)
+    }
+    for number, event in enumerate(own):
+        if event.kind == "line" and event.line == loop.lineno:
+            if label is not None:
+                out.append(Turn(label, changed))
+            state |= event.values
+            follows = next((e.line for e in own[number + 1 :] if e.kind in ("line", "return")), 0)
+            enters = loop.lineno < follows <= end
+            label = {k: v for k, v in state.items() if k in (targets or asked)} if enters else None
+            changed = {}
+        else:
+            state |= event.values
+            if label is not None and event.kind == "line" and loop.lineno < event.line <= end:
+                changed |= {k: v for k, v in event.values.items() if k not in targets | inner}
+    if label is not None:
+        out.append(Turn(label, changed))
+    return out
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _asked(loop: ast.While) -> set[str]:
+    """What the loop's condition asks about and its body changes."""
+    stored = {
+        n.id
+        for part in loop.body
+        for n in ast.walk(part)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    return _names(loop.test) & stored
+
+
+def pairs(values: Values) -> str:
+    """`a = 1 and b = 2`."""
+    said = [f"{k} = {v}" for k, v in values.items()]
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
+
+
+def _loop(loop: Loop, own: Sequence[Event], found: list[Turn], style: int) -> DryRun | None:
+    if any(len(v) > MAX_VALUE for t in found for v in [*t.label.values(), *t.changed.values()]):
+        return None
+    if any(not t.label for t in found) or any(len(t.changed) > 4 or len(t.label) > 3 for t in found):
+        return None
+    said, idle, glue = _STYLES[style]
+    shown = found if len(found) <= MAX_TURNS else [*found[: MAX_TURNS - 2], found[-1]]
+    items = [
+        (said if t.changed else idle).format(label=pairs(t.label), change=pairs(t.changed)) for t in shown
+    ]
+    if len(found) > MAX_TURNS:
+        items[-1] = f"and so on, until at the last turn {items[-1].removeprefix('with ')}"
+    slots = {**_trail(glue.join(items)), "turns": str(len(found))}
+    before: dict[str, str] = {}
+    for event in own:
+        if event.kind == "line" and event.line >= loop.lineno:
+            break
+        if event.kind == "line":
+            before |= event.values
+    before = {k: v for k, v in before.items() if len(v) <= MAX_VALUE}
+    if before and len(before) <= 4:
+        slots["before"] = pairs(before)
+    return DryRun("loop", slots, tuple(found))
+
+
+def _recursion(events: Sequence[Event], function: ast.FunctionDef) -> DryRun | None:
+    """Calls inside the call, by their arguments and what they returned, innermost return first."""
+    arguments = {e.frame: e.values for e in events if e.kind == "call"}
+    returns = [e for e in events if e.kind == "return" and e.frame]
+    names = {a.arg for a in function.args.args}
+    if not 0 < len(returns) <= MAX_TURNS or any(not e.text or len(e.text) > MAX_VALUE for e in returns):
+        return None
+    items = []
+    for event in returns:
+        given = {k: v for k, v in arguments[event.frame].items() if k in names}
+        if not given or any(len(v) > MAX_VALUE for v in given.values()):
+            return None
+        items.append(f"with {pairs(given)} it returns {event.text}")
+    return DryRun("recursion", {**_trail("; ".join(items)), "turns": str(len(items))})
+
+
+def _straight(own: Sequence[Event]) -> DryRun | None:
+    items = [pairs(e.values) for e in own if e.kind == "line" and e.values]
+    if not 0 < len(items) <= MAX_TURNS or any(len(i) > 2 * MAX_VALUE for i in items):
+        return None
+    return DryRun("straight", _trail(", then ".join(items)))
+
+
+def _trail(text: str) -> dict[str, str]:
+    """The turns, inside a sentence and as one of their own."""
+    capital = "W" + text[1:] if text.startswith("with ") else text
+    return {"trail": text, "Trail": capital}

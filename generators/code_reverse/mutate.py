@@ -1,0 +1,147 @@
+"""Plausible wrong drafts: a program with one small edit of the kind that people make.
+
+Edits are spliced into the source text, so that a draft looks like the program it goes wrong from.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .syntax import NotPython, parse
+
+MAX_MUTANTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A wrong draft: its source, the kind of slip, and the line (from 1) with its wrong and its right text.
+
+    Where the slip is a missing guard, `wrong` is empty and `right` holds the guard's lines.
+    """
+
+    kind: str
+    source: str
+    line: int
+    wrong: str
+    right: str
+
+
+_COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"),
+}  # fmt: skip
+_OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "+"), ast.FloorDiv: ("//", "/"),
+    ast.Mod: ("%", "//"),
+}  # fmt: skip
+_TWINS = {"max": "min", "min": "max", "any": "all", "all": "any"}
+
+
+def mutants(code: str) -> list[Mutant]:
+    """Wrong drafts of a program that parses, at most `MAX_MUTANTS`, one per line and kind."""
+    tree, lines = parse(code), code.split("\n")
+    found: dict[tuple[int, str], Mutant] = {}
+    for kind, node, replacement in _edits(tree):
+        if made := _spliced(kind, node, replacement, lines):
+            found.setdefault((made.line, kind), made)
+    for made in _missing_guards(tree, lines):
+        found.setdefault((made.line, made.kind), made)
+    for made in _early_returns(tree, lines):
+        found.setdefault((made.line, made.kind), made)
+    usable = [m for m in found.values() if m.source != code and _parses(m.source)]
+    stride = -(-len(usable) // MAX_MUTANTS)
+    return usable[:: max(1, stride)]
+
+
+def _parses(source: str) -> bool:
+    try:
+        parse(source)
+    except NotPython:
+        return False
+    return True
+
+
+def _edits(tree: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
+    """Kind, node, and the node's new text."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+                new = _COMPARISONS[type(op)][1]
+                yield "boundary", node, f"{ast.unparse(left)} {new} {ast.unparse(right)}"
+            case ast.Call(func=ast.Name(id="range"), args=args) if 1 <= len(args) <= 2:
+                yield from _ranges(node, args)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(n))) if n in (0, 1):
+                if isinstance(n, bool):
+                    continue
+                yield "start", node, f"{name} = {1 - n}"
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add() | ast.Mult(), value=value):
+                yield "overwrite", node, f"{name} = {ast.unparse(value)}"
+            case ast.BinOp(left=ast.Constant(value=str())):
+                continue
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                new = _OPERATORS[type(op)][1]
+                yield "operator", node, f"{_operand(left)} {new} {_operand(right)}"
+            case ast.BoolOp(op=op, values=[first, second]):
+                word = "or" if isinstance(op, ast.And) else "and"
+                yield "connective", node, f"{ast.unparse(first)} {word} {ast.unparse(second)}"
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _TWINS:
+                yield "twin", node, f"{_TWINS[name]}({', '.join(map(ast.unparse, args))})"
+            case ast.Return(value=ast.Constant(value=bool(b))):
+                yield "truth", node, f"return {not b}"
+            case ast.Subscript(
+                value=value, slice=ast.BinOp(left=index, op=ast.Sub(), right=ast.Constant(value=1))
+            ):
+                yield "index", node, f"{ast.unparse(value)}[{ast.unparse(index)}]"
+
+
+def _ranges(node: ast.expr, args: list[ast.expr]) -> Iterator[tuple[str, ast.expr, str]]:
+    *start, end = args
+    before = f"{ast.unparse(start[0])}, " if start else ""
+    match end:
+        case ast.BinOp(left=bound, op=ast.Add(), right=ast.Constant(value=1)):
+            yield "range_end", node, f"range({before}{ast.unparse(bound)})"
+        case _:
+            yield "range_end", node, f"range({before}{ast.unparse(end)} - 1)"
+    if start and isinstance(start[0], ast.Constant) and start[0].value == 1:
+        yield "range_start", node, f"range({ast.unparse(end)})"
+
+
+def _operand(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return f"({text})" if isinstance(node, ast.BinOp | ast.BoolOp | ast.Compare | ast.IfExp) else text
+
+
+def _spliced(kind: str, node: ast.expr | ast.stmt, new: str, lines: list[str]) -> Mutant | None:
+    if node.end_lineno != node.lineno or node.end_col_offset is None:
+        return None
+    old = lines[node.lineno - 1]
+    raw = old.encode()
+    start, end = node.col_offset, node.end_col_offset
+    wrong = (raw[:start] + new.encode() + raw[end:]).decode()
+    source = "\n".join([*lines[: node.lineno - 1], wrong, *lines[node.lineno :]])
+    return Mutant(kind, source, node.lineno, wrong.strip(), old.strip())
+
+
+def _missing_guards(tree: ast.AST, lines: list[str]) -> Iterator[Mutant]:
+    """A leading `if …: return …` left out."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or len(function.body) < 2:
+            continue
+        first = function.body[0]
+        if isinstance(first, ast.If) and not first.orelse and isinstance(first.body[-1], ast.Return):
+            assert first.end_lineno
+            source = "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
+            guard = "\n".join(lines[first.lineno - 1 : first.end_lineno])
+            yield Mutant("guard", source, first.lineno, "", guard)
+
+
+def _early_returns(tree: ast.AST, lines: list[str]) -> Iterator[Mutant]:
+    """The `return` behind a loop indented into it."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or len(function.body) < 2:
+            continue
+        loop, last = function.body[-2:]
+        if isinstance(loop, ast.For) and isinstance(last, ast.Return) and last.end_lineno == last.lineno:
+            old = lines[last.lineno - 1]
+            wrong = " " * (loop.body[0].col_offset - last.col_offset) + old
+            source = "\n".join([*lines[: last.lineno - 1], wrong, *lines[last.lineno :]])
+            yield Mutant("early_return", source, last.lineno, wrong, old)

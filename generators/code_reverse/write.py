@@ -1,0 +1,123 @@
+"""A program's story put into words: text, acts and steps of a trace."""
+
+from ... import __version__
+from ...schemas import (
+    ActSpan,
+    Domain,
+    Generator,
+    Method,
+    Origin,
+    Outcome,
+    Provenance,
+    Step,
+    Trace,
+    Verdict,
+    generator,
+    rng_key,
+    split_steps,
+    trace_id,
+)
+from ...verifiers.code import CodeVerifier
+from ...verifiers.sandbox import Limits, sandbox_available
+from ..phrasing import PhraseBook
+from ..rejected import Rejected
+from .faithful import PHRASES, unfaithful
+from .observe import Facts, Unusable, observe
+from .rows import CodeSeed
+from .story import Paragraph, choose, tell
+from .syntax import NotPython, parse
+
+_OPTIONAL_SHARE = 0.6
+
+
+def reverse(seed: CodeSeed, *, run_seed: int) -> Trace | Rejected:
+    """The CoT behind a program that passes its tests, in words drawn from `run_seed`; or why there is none.
+
+    The code verifier decides whether the program is right; the CoT's facts come from one further sandbox run.
+    Steps are `execution` steps of one trial: wrong from the one that brings a mistake in until it is mended.
+    """
+    row = seed.source.row
+    if missing := sandbox_available():
+        return Rejected(f"no sandbox: {missing}", row)
+    try:
+        parse(seed.code)
+    except NotPython as e:
+        return Rejected(str(e), row)
+    verifier = CodeVerifier(Limits(cpu_s=2, wall_s=10.0), jobs=1)
+    verdict = verifier.verify(seed.code, seed.reference)
+    if verdict.outcome is not Outcome.CORRECT:
+        return Rejected(f"the program does not pass its tests: {verdict.reason}", row)
+    try:
+        facts = observe(seed)
+    except Unusable as e:
+        return Rejected(str(e), row)
+    return write(seed, facts, verdict, verifier.name, run_seed=run_seed)
+
+
+def write(
+    seed: CodeSeed, facts: Facts, verdict: Verdict, verifier: str, *, run_seed: int
+) -> Trace | Rejected:
+    """The CoT from observed facts and a verdict already given; its text is checked before it is kept."""
+    key = rng_key(run_seed, f"{seed.task_id}\n{seed.question}\n{seed.code}", "code_reverse")
+    story = tell(seed, facts, choose(seed, facts, key))
+    text, acts = _word(story, key)
+    trace = _trace(seed, story, text, acts, key, verdict, verifier)
+    if complaints := unfaithful(trace, seed, facts):
+        return Rejected(f"the text says what the run does not: {complaints[0]}", seed.source.row)
+    return trace
+
+
+def _word(story: list[Paragraph], key: str) -> tuple[str, tuple[ActSpan, ...]]:
+    """Paragraphs between blank lines; what is optional is left out now and then."""
+    book, rng = PhraseBook.load(PHRASES), generator(rng_key(0, key, "words"))
+    parts: list[str] = []
+    acts: list[ActSpan] = []
+    at = 0
+    for paragraph in story:
+        chosen = [s for s in paragraph.said if not s.optional or rng.random() < _OPTIONAL_SHARE]
+        for i, said in enumerate(chosen):
+            separator = " " if i else "\n\n" if parts else ""
+            sentence = book.say(said.kind, said.slots, rng)
+            at += len(separator)
+            acts.append(ActSpan(start=at, end=at + len(sentence), act=book.act(said.kind)))
+            at += len(sentence)
+            parts += [separator, sentence]
+    return "".join(parts), tuple(acts)
+
+
+def _trace(
+    seed: CodeSeed,
+    story: list[Paragraph],
+    text: str,
+    acts: tuple[ActSpan, ...],
+    key: str,
+    verdict: Verdict,
+    verifier: str,
+) -> Trace:
+    spans = split_steps(text, acts)
+    steps = tuple(
+        Step(
+            start=start,
+            end=end,
+            origin=Origin.PROGRAM,
+            method=Method.EXECUTION,
+            n_rollouts=1,
+            n_correct=int(paragraph.right),
+        )
+        for (start, end), paragraph in zip(spans, story, strict=True)
+    )
+    return Trace(
+        seed_id=trace_id(seed.question, text, Generator.CODE_REVERSE),
+        domain=Domain.CODE,
+        question=seed.question,
+        text=text,
+        generator=Generator.CODE_REVERSE,
+        steps=steps,
+        acts=acts,
+        answer=seed.code,
+        reference=seed.reference,
+        outcome=verdict.outcome,
+        evidence=f"{verdict.reason}: {verdict.evidence}" if verdict.evidence else verdict.reason,
+        source=seed.source,
+        provenance=Provenance(rng_key=key, verifier=verifier, code_version=__version__),
+    )
