@@ -96,18 +96,23 @@ def write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def write_card(out: Path, title: str, whose: dict[str, Any], result: TrainResult, notes: list[str]) -> None:
-    """The model card: what it is, what it was trained on, and with which settings."""
+def write_card(
+    out: Path, settings: TrainSettings, whose: dict[str, Any], result: TrainResult, notes: list[str]
+) -> None:
+    """The model card: what it is, what it was trained on, and the command that makes it again."""
     init, data = whose["init"], whose["data"]
     left_out = ", ".join(f"{n:,} {why}" for why, n in sorted(result.left_out.items())) or "none"
-    changed = " ".join(f"--set {k}={v}" for k, v in whose["settings"].items() if v is not None)
+    changed = settings.model_dump(mode="json", exclude_defaults=True, exclude=_FREE)
+    options = [f"--data {data['name']}", f"--out {out.resolve().name}"]
+    options += [f"--init {init['name']}"] if init else []
+    options += [f"--set {k}={','.join(v) if isinstance(v, list) else v}" for k, v in changed.items()]
     start = "from scratch" if init is None else f"from `{init['name']}` ({init['hash']})"
     lines = [
         "---",
         "library_name: transformers",
         "tags: [cotmill, chain-of-thought]",
         "---",
-        f"# {title}",
+        f"# {out.resolve().name}",
         "",
         *notes,
         "",
@@ -122,9 +127,7 @@ def write_card(out: Path, title: str, whose: dict[str, Any], result: TrainResult
         "Made again by",
         "",
         "```sh",
-        f"cotmill train {whose['objective']} --data {data['name']} --out {out.resolve().name}"
-        + (f" --init {init['name']}" if init else "")
-        + (f" \\\n  {changed}" if changed else ""),
+        " ".join([f"cotmill train {whose['objective']}", *options]),
         "```",
         "",
     ]

@@ -105,7 +105,7 @@ def train_prm(
         "A process reward model: the probability that a chain of thought is still right after each step.",
         f"It reads {model.input}; rows are labelled steps. Open it with `RewardModel.load`.",
     ]
-    write_card(out, out.resolve().name, whose, result, notes)
+    write_card(out, settings, whose, result, notes)
     write_record(out, whose, result)
     return result
 

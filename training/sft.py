@@ -54,6 +54,8 @@ class SFTSettings(TrainSettings):
     @field_validator("outcomes", "generators", "domains", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
+        if value is None:
+            return ()
         return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
 
 
@@ -119,7 +121,7 @@ def train_sft(
     model.config.use_cache = True
     save_model(model, tokenizer, out, dtype)
     notes = ["A policy that writes chains of thought in tagged acts (SFT on verified traces)."]
-    write_card(out, out.resolve().name, whose, result, notes)
+    write_card(out, settings, whose, result, notes)
     write_record(out, whose, result)
     return result
 
