@@ -270,10 +270,10 @@ def test_usable_after_close() -> None:
 
 
 _PIECES = [
-    "1", "2", "3.5", "x", "y", "+", "-", "*", "/", "^", "_", "(", ")", "[", "]", "\\{", "\\}", "{", "}", ",",
-    "=", "<", "\\le ", "\\frac", "\\sqrt", "\\pi", "\\pm", "\\cup", "\\infty", "\\text{and}", "\\text{ cm}", "%",
-    "!", "|", "^\\circ", "\\sin", "\\log", " ", "i", "e", "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "$",
-    "or", "5 m", ":",
+    "1", "2", "3.5", "x", "y", "+", "-", "*", "/", "^", "_", "(", ")", "[", "]", "\\{", "\\}", "{", "}",
+    ",", "=", "<", "\\le ", "\\frac", "\\sqrt", "\\pi", "\\pm", "\\cup", "\\infty", "\\text{and}", "!", "%",
+    "\\text{ cm}", "|", "^\\circ", "\\sin", "\\log", " ", "i", "e", "\\begin{pmatrix}", "\\end{pmatrix}",
+    "&", "\\\\", "$", "or", "5 m", ":",
 ]  # fmt: skip
 _formulas = st.lists(st.sampled_from(_PIECES), max_size=12).map("".join)
 _quick = settings(
