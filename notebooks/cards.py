@@ -70,7 +70,8 @@ def _steps(trace: Trace, threshold: float, *, brief: bool = False, copied: int =
 
 
 def _known(step: Step, hard: bool | None, clean: bool | None) -> str:
-    cells = html.label(hard) + html.value(step)
+    known = hard is not None or step.method is not None or step.reason is not None
+    cells = html.label(hard) + html.value(step) if known else "<span></span><span></span>"
     if clean is not None:
         against = hard is not None and hard != clean
         words = "✓ clean" if clean else "✗ in error"
@@ -91,7 +92,8 @@ def _facts(trace: Trace, split: str) -> str:
     parent = f"from {made.parent_id[:12]}, steps copied: {trace.prefix_steps}" if made.parent_id else ""
     row = f"row {source.row}" if source.row else ""
     facts = {
-        "answer": f"{trace.answer or 'none'} (reference: {trace.reference or 'none'})",
+        "answer": trace.answer or "none",
+        "reference": trace.reference or "none",
         "evidence": trace.evidence,
         "error": trace.error,
         "summary": trace.summary,

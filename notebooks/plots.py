@@ -38,6 +38,9 @@ def values(found: Statistics) -> str:
     )
     _titled(axes[0], "Success ratio q of steps with a fixed number of rollouts", "q", "steps")
     axes[0].set_xlim(0, 1)
+    axes[0].set_ylim(0, max(1, *found.q) * 1.05)
+    if not any(found.q):
+        axes[0].text(0.5, 0.5, "there are none in this run", ha="center", fontsize=9, color=_PALE)
     _counts(axes[1], "Hard label", {k: found.hard[k] for k in ("right", "wrong", "none")})
     _counts(axes[2], "Method", dict(found.methods.most_common()))
     return _svg(figure, "q, labels and methods of the steps")
@@ -49,7 +52,7 @@ def outcomes(found: Statistics) -> str:
     if not found.outcomes:
         return tag("p", "The run holds no trace.", class_="note")
     longest = max(len(t) for t in tables.values())
-    figure, axes = _figure(10, 0.9 + 0.34 * longest, 2)
+    figure, axes = _figure(10, 1.3 + 0.34 * longest, 2)
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         names = sorted(table, reverse=True)
         left = np.zeros(len(names))
@@ -67,7 +70,8 @@ def outcomes(found: Statistics) -> str:
             )
             left += width
         _titled(ax, title, "traces")
-    axes[0].legend(frameon=False, fontsize=8, loc="best")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return _svg(figure, "outcomes by generator and domain")
 
 

@@ -8,7 +8,7 @@ import os
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ..pipelines.browse import Run
+from ..pipelines.browse import NAMES, Run
 from ..pipelines.figures import Section, figures
 from ..pipelines.files import BadRow, read_rows
 from ..pipelines.review import RUN_VARIABLE
@@ -56,11 +56,7 @@ class Review:
             title="Rows",
         )
         settings = html.table(("", ""), [(esc(k), esc(v)) for k, v in sorted(manifest.config.items())])
-        head = tag(
-            "p",
-            f"{esc(self.run.folder.name)}: policy {esc(manifest.policy)} {esc(manifest.policy_hash[:12])}, "
-            f"configuration {esc(manifest.config_hash[:12])}, cotmill {esc(manifest.code_version)}",
-        )
+        head = tag("p", esc(self.run.title))
         blocks = tag("div", rows + "".join(map(_section, figures(manifest))), class_="blocks")
         return Html(head + blocks + tag("details", tag("summary", "The run's configuration") + settings))
 
@@ -142,14 +138,14 @@ class Review:
         found = self.run.count(name, passing)
         at = max(0, min(at, found - 1))
         rows = self.run.draw(name, passing, n=n, start=at, key=key)
-        such = tag("code", esc(where)) if where else ""
+        such, what = tag("code", esc(where)) if where else "", NAMES[name]
         if not rows:
-            return [], tag("p", f"None of {self.run.manifest.rows(name):,} {name} passes {such}", class_="at")
+            every = self.run.count(name)
+            none = f"None of {every:,} {what} passes {such}" if every else f"The run holds no {what}"
+            return [], tag("p", f"{none}.", class_="at")
         moves = [f"next: <code>at={at + n}</code>"] if at + n < found else []
         moves += [f"previous: <code>at={max(0, at - n)}</code>"] if at else []
-        place = (
-            f"{at + 1:,} to {at + len(rows):,} of {found:,} {name}" if n > 1 else f"{at + 1:,} of {found:,}"
-        )
+        place = f"{at + 1:,} to {at + len(rows):,} of {found:,} {what}"
         return rows, tag("p", " · ".join(p for p in (place, such, *moves) if p), class_="at")
 
     def _trace(self, row: Row) -> str:

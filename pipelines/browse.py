@@ -16,6 +16,7 @@ from .shards import ShardFile
 from .where import EVERY, Where, columns_of
 
 BATCH_ROWS = 1024
+NAMES = {"traces": "traces", "steps": "labelled steps", "search": "searched states"}
 IDS = {"traces": "trace_id", "steps": "step_id", "search": "state_id"}
 
 
@@ -30,6 +31,14 @@ class Run:
     def threshold(self) -> float:
         """The success ratio that a right step exceeds, as the run was configured."""
         return float(self.manifest.config.get("labels.threshold", 0.0))
+
+    @property
+    def title(self) -> str:
+        """The run in one line."""
+        m = self.manifest
+        policy = f"{m.policy} {m.policy_hash[:12]}".strip()
+        made = f"configuration {m.config_hash[:12]}, cotmill {m.code_version}, schema {m.schema_version}"
+        return f"{self.folder.resolve().name}: policy {policy}, {made}"
 
     def files(self, table: str) -> list[ShardFile]:
         """The table's shards that hold rows, in the manifest's order."""

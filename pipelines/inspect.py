@@ -16,7 +16,7 @@ from rich.text import Text
 from ..generators import families
 from ..schemas import Origin, Outcome, Step, Trace, labels
 from ..schemas.tables import Row, trace_from_row
-from .browse import Run
+from .browse import NAMES, Run
 from .colours import fill_of, group_of
 from .statistics import Q_BINS, Statistics, gather, spread
 from .where import parse_where
@@ -43,14 +43,16 @@ def inspect(
     run = Run(folder)
     if where is None:
         for part in _figures(run, gather(run)):
-            console.print(part)
+            if part is not None:
+                console.print(part)
     found, all_rows = run.count(table, passing), run.manifest.rows(table)
     shown = run.draw(table, passing, n=n)
-    filtered = f"{found:,} of {all_rows:,} {table} pass '{where}'" if where else f"{all_rows:,} {table}"
+    name = NAMES[table]
+    filtered = f"{found:,} of {all_rows:,} {name} pass '{where}'" if where else f"{all_rows:,} {name}"
     console.print(Text(f"{filtered}; {len(shown)} of them:" if shown else filtered, style="bold"))
     render = {"traces": _trace, "steps": _step, "search": _state}[table]
     for row in shown:
-        console.print(render(run, row))
+        console.print(render(run, row), "")
 
 
 def printable(text: str, longest: int | None = _LONGEST) -> str:
@@ -60,12 +62,8 @@ def printable(text: str, longest: int | None = _LONGEST) -> str:
     return _UNSAFE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
-def _figures(run: Run, found: Statistics) -> Iterable[RenderableType]:
-    manifest = run.manifest
-    yield Text(
-        f"{run.folder}: policy {manifest.policy} {manifest.policy_hash[:12]}, "
-        f"configuration {manifest.config_hash[:12]}, schema {manifest.schema_version}\n"
-    )
+def _figures(run: Run, found: Statistics) -> Iterable[RenderableType | None]:
+    yield Text(f"{run.title}\n")
     yield _table(
         "Rows",
         ("table", "train", "validation", "all"),
@@ -109,7 +107,7 @@ def _figures(run: Run, found: Statistics) -> Iterable[RenderableType]:
     yield _bars("Faults kept in traces", found.errors)
 
 
-def _acts(found: Statistics) -> RenderableType:
+def _acts(found: Statistics) -> RenderableType | None:
     shares = {s.act: s for s in found.act_shares()}
     rows: list[tuple[str | Text, ...]] = []
     for act, n in found.acts.most_common():
@@ -123,7 +121,7 @@ def _acts(found: Statistics) -> RenderableType:
     return _table("Acts, and how often sampled traces with and without them are right", columns, rows)
 
 
-def _outcomes(title: str, found: dict[str, Counter[str]]) -> RenderableType:
+def _outcomes(title: str, found: dict[str, Counter[str]]) -> RenderableType | None:
     rows = []
     for name, counts in sorted(found.items()):
         decided = counts[Outcome.CORRECT] + counts[Outcome.WRONG]
@@ -153,7 +151,8 @@ def _trace(run: Run, row: Row) -> RenderableType:
     temperature = "" if made.temperature is None else f", temperature {made.temperature}"
     parts.append(
         _fields(
-            answer=f"{trace.answer or 'none'} (reference: {trace.reference or 'none'})",
+            answer=trace.answer or "none",
+            reference=trace.reference or "none",
             evidence=trace.evidence,
             error=trace.error,
             summary=trace.summary,
@@ -195,7 +194,7 @@ def _state(run: Run, row: Row) -> RenderableType:
         )
         rows.append((_act(action), *figures, _bar(row["pi"][i]), chosen))
     value = {1: "won", -1: "lost", None: "undecided"}[row["value"]]
-    parts = [
+    parts: list[RenderableType | None] = [
         _rule("state", row["state_id"], f"{row['action_kind']} number {row['depth'] + 1}", f"game {value}"),
         _fields(question=row["question"], prefix=row["prefix"][-_LONGEST:]),
         _table("", (row["action_kind"], "prior", "visits", "pi", "q", "", ""), rows),
@@ -204,11 +203,13 @@ def _state(run: Run, row: Row) -> RenderableType:
         score = "" if c["score"] is None else f", score {c['score']:.2f}"
         mark = "chosen" if c["chosen"] else "not chosen"
         parts.append(_labelled([(_act(c["action"]), Text(f"{printable(c['text'])} ({mark}{score})"))]))
-    return Group(*parts, _fields(trace=row["trace_id"], split=row["split"]))
+    parts.append(_fields(trace=row["trace_id"], split=row["split"]))
+    return Group(*(part for part in parts if part is not None))
 
 
 def _step_head(index: int, step: Step, hard: bool | None, remarks: Sequence[str]) -> Text:
-    said = {True: "right", False: "wrong", None: "no label"}[hard]
+    unlabelled = "no label" if step.method or step.reason else ""
+    said = {True: "right", False: "wrong", None: unlabelled}[hard]
     style = {True: "bold green", False: "bold red", None: "bold"}[hard]
     parts = []
     if (interval := labels.interval(step)) is not None:
@@ -217,7 +218,7 @@ def _step_head(index: int, step: Step, hard: bool | None, remarks: Sequence[str]
     judge = f"judge {step.judge.by}: {step.judge.label:+d} ({step.judge.score:.2f})" if step.judge else ""
     parts += [f"{counts}{step.method or ''}", step.reason or "", judge, *remarks]
     details = ", ".join(printable(p) for p in parts if p)
-    return Text.assemble(f"{index + 1:>3} ", (said, style), f"  {details}")
+    return Text.assemble(f"{index + 1:>3} ", (said, style), f"{'  ' * bool(said)}{details}")
 
 
 def _step_acts(trace: Trace, step: Step) -> RenderableType:
@@ -244,9 +245,9 @@ def _rule(kind: str, key: str, *words: str) -> Rule:
     return Rule(Text(printable(" · ".join((f"{kind} {key[:12]}", *words)))), align="left", style="bold")
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> RenderableType:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> RenderableType | None:
     if not rows:
-        return Text(end="")
+        return None
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i and column else "left", overflow="fold")
@@ -255,10 +256,10 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Tex
     return table
 
 
-def _bars(title: str, counts: dict[str, int], of: dict[str, int] | None = None) -> RenderableType:
+def _bars(title: str, counts: dict[str, int], of: dict[str, int] | None = None) -> RenderableType | None:
     """Counts as bars; percentages are of all, or of `of` by name."""
     if not counts:
-        return Text(end="")
+        return None
     most, total = max(counts.values()), sum(counts.values())
     grid = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
     for justify in ("left", "right", "right", "left"):

@@ -74,7 +74,9 @@ def executed(synthetic_run: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+@pytest.fixture(scope="module")
 def views(review: Review) -> list[Html]:
+    """Everything that the notebook can show of this run."""
     return [
         review.overview(),
         review.legend(),
@@ -129,8 +131,8 @@ def test_the_packaged_notebook_is_clean() -> None:
         assert cell.get("execution_count") is None
 
 
-def test_nothing_in_the_data_comes_alive(review: Review) -> None:
-    for view in views(review):
+def test_nothing_in_the_data_comes_alive(views: list[Html]) -> None:
+    for view in views:
         page = Parsed(view._repr_html_())
         alive = {
             "script",
@@ -152,8 +154,8 @@ def test_nothing_in_the_data_comes_alive(review: Review) -> None:
         assert not [v for _, v in page.attributes if v.lower().strip().startswith("javascript")]
 
 
-def test_nothing_is_fetched(review: Review) -> None:
-    for view in views(review):
+def test_nothing_is_fetched(views: list[Html]) -> None:
+    for view in views:
         page = Parsed(view._repr_html_())
         assert not [n for n, v in page.attributes if n in ("src", "srcset", "data", "action", "poster")]
         assert not [
