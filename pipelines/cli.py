@@ -19,6 +19,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_INTERRUPTED = 130
+
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="key.path=value", help="override a setting")]
 Json = Annotated[bool, typer.Option("--json", help="print one machine-readable object")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]
@@ -28,12 +30,16 @@ def main() -> None:
     """Run the command line; every fault a person can make ends in one line and an exit status."""
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:  # typer turns Ctrl-C into this, without a word
+            raise KeyboardInterrupt
     except BadInput as e:
         code = _fail(2, str(e))
     except CotmillError as e:
         code = _fail(1, str(e))
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail(130, "interrupted; what is finished is kept, the same command goes on from there")
+        code = _fail(
+            _INTERRUPTED, "interrupted; what is finished is kept, the same command goes on from there"
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
