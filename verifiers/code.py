@@ -59,7 +59,7 @@ class CodeVerifier(Closing):
     def __init__(
         self, limits: Limits | None = None, *, jobs: int | None = None, unsafe_no_sandbox: bool = False
     ) -> None:
-        self.limits = limits or Limits(cpu_s=4, wall_s=12.0)
+        self.limits = limits or Limits(cpu_s=4, wall_s=20.0)
         self.jobs = jobs or min(4, os.cpu_count() or 1)
         self.unsafe = unsafe_no_sandbox
 

@@ -17,7 +17,7 @@ ADD = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(41, 5000) == 50
 
 @pytest.fixture(scope="module")
 def verifier() -> CodeVerifier:
-    return CodeVerifier(Limits(cpu_s=2, wall_s=10.0))
+    return CodeVerifier(Limits(cpu_s=2, wall_s=60.0))
 
 
 def shared(name: str) -> list[dict[str, str]]:
