@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..schemas import SCHEMA_VERSION, BadInput
+from ..schemas import SCHEMA_VERSION, BadInput, Inventory
 from .card import write_card
 from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
@@ -54,6 +54,8 @@ def run(
     """
     progress = progress or Progress(quiet=True)
     digests = input_digests(config, base)
+    if config.inventory is not None:
+        Inventory.load(resolve(config.inventory, base))
     policy, policy_hash = policy_identity(config.policy.model, base)
     settings = flat(config, digests, policy_hash)
     wanted = config_hash(config, digests, policy_hash)

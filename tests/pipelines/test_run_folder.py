@@ -64,3 +64,12 @@ def test_a_file_is_no_folder(config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is a file"):
         run(config, tmp_path, tmp_path / "out")
     assert (tmp_path / "out").read_text() == "precious"
+
+
+def test_an_inventory_that_is_none_is_refused_before_anything_is_made(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "acts.yaml").write_text("factors: []\n")
+    own = config.model_copy(update={"inventory": "acts.yaml"})
+    with pytest.raises(BadInput) as e:
+        run(own, tmp_path, tmp_path / "out")
+    assert (e.value.file, e.value.field) == (tmp_path / "acts.yaml", "factors")
+    assert not (tmp_path / "out").exists()
