@@ -3,7 +3,7 @@
 import ast
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -105,7 +105,10 @@ def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
 
 
 def _run(job: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    run = run_in_sandbox(_harness(), json.dumps(job).encode(), limits)
+    data = json.dumps(job).encode()
+    run = run_in_sandbox(_harness(), data, limits)
+    if run.status == "wall":  # a busy machine, more likely than a hanging one: CPU time is bounded as well
+        run = run_in_sandbox(_harness(), data, replace(limits, wall_s=3 * limits.wall_s))
     if run.status != "done":
         raise Unusable(f"the program ran into a limit: {run.status}")
     try:

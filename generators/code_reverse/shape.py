@@ -49,14 +49,15 @@ def shape(function: ast.FunctionDef) -> tuple[str, dict[str, str]]:
     if any(isinstance(n, ast.Return) for loop in direct for n in ast.walk(loop)):
         return "plan_search", {}
     if collected := [_method(n, "append") for n in walked if _method(n, "append")]:
-        return "plan_collect", {"list": collected[0]}
+        return "plan_collect", {"list": f"`{collected[0]}`"}
     if direct:
         return "plan_loop", {}
     if any(_called(n, "sorted") or _method(n, "sort") for n in walked):
         return "plan_sort", {}
     if any(isinstance(n, ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp) for n in walked):
         return "plan_comprehend", {}
-    if any(isinstance(n, ast.Call) for n in walked):
+    computed = sum(isinstance(n, ast.BinOp | ast.Compare) for n in walked)
+    if computed < 2 and any(isinstance(n, ast.Call) for n in walked):
         return "plan_library", {}
     return "plan_formula", {}
 

@@ -97,7 +97,10 @@ def choose(seed: CodeSeed, facts: Facts, key: str) -> Choices:
 
 
 def _liveliness(run: DryRun | None) -> int:
-    return int(run.slots.get("turns", "1")) if run else 0
+    """How much there is to see: the turns that change something, or the inner calls."""
+    if run is None:
+        return 0
+    return sum(bool(t.changed) for t in run.turns) if run.turns else int(run.slots.get("turns", "1"))
 
 
 def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
