@@ -45,8 +45,10 @@ def model_name(path_or_name: str) -> str:
     return folder.resolve().name if folder.is_dir() else path_or_name
 
 
-def pick_device(device: str) -> torch.device:
+def pick_device(device: str) -> "torch.device":
     """`auto` is CUDA where there is one. Raises BadInput for a device that is not there."""
+    import torch
+
     if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
         raise BadInput(f"device '{device}' is none of auto, cpu, cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -56,11 +58,12 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def load_model(folder: Path, device: str = "auto", dtype: torch.dtype | None = None) -> "PreTrainedModel":
+def load_model(folder: Path, device: str = "auto", dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
     """The folder's causal LM in evaluation mode; by default bfloat16 on CUDA, float32 elsewhere.
 
     Raises BadInput for a folder that holds none, or a device that is not there.
     """
+    import torch
     from transformers import AutoModelForCausalLM
 
     where = pick_device(device)
