@@ -150,7 +150,8 @@ def _noun(term: Term, locals_: frozenset[str]) -> tuple[str, str] | None:
         case Infix("→", left, right):
             a, b = _noun(left, locals_), _noun(right, locals_)
             if a and b and not isinstance(left, Infix):
-                return f"a function from {a[1]} to {b[1]}", f"functions from {a[1]} to {b[1]}"
+                source, target = (noun[1].removeprefix("elements of ") for noun in (a, b))
+                return f"a function from {source} to {target}", f"functions from {source} to {target}"
     return None
 
 
