@@ -19,10 +19,12 @@ from .segments import act_drafts
 from .tree import Node
 
 NOTICING = ("DetectError", "Backtrack")
+ATTEMPTS = 4
+"""Wrong turns tried per splice wanted."""
 LOST = -0.9
 CHANCE = 0.05
-"""A wrong turn: the mean result from there is at most LOST, and so many tries would hardly (CHANCE) all fail
-if as many of them were to succeed as do from where it branches off."""
+"""A wrong turn: the mean result from there is at most LOST, and it is wrong by the step checker; where that
+does not know the question, so many tries would hardly (CHANCE) all fail at the success rate of the fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,13 @@ async def splice(game: Game, played: Played) -> list[Trace]:
         return []
     line = whole_body(right)
     turns = sorted(_wrong_turns(game, played.start, line), key=lambda t: (t.luck, t.wrong.body))
-    made = []
-    for turn in turns[: game.table.settings.splices]:
+    made: list[Trace] = []
+    for turn in turns[: ATTEMPTS * game.table.settings.splices]:
         trace = await _spliced(game, turn, right, line, acts)
         if trace is not None:
             made.append(trace)
+        if len(made) == game.table.settings.splices:
+            break
     return made
 
 
@@ -66,13 +70,22 @@ async def _spliced(game: Game, turn: WrongTurn, right: Trace, line: str, acts: l
     return None
 
 
-def _confirmed(turn: WrongTurn, trace: Trace) -> bool:
-    """Whether the step checker agrees, where it knows the question."""
-    truth = check(trace.question, trace.text)
+def _is_wrong(game: Game, turn: WrongTurn) -> bool:
+    """Whether the branch holds a wrong step, as far as anybody can tell."""
+    truth = check(game.seed.question, text_of(turn.wrong.body))
     if truth is None:
-        return True
-    fork, wrong = (len(split_steps(text_of(s.body))) for s in (turn.fork, turn.wrong))
-    return not all(truth.right[fork:wrong]) and truth.right[wrong] and truth.clean[-1]
+        return turn.luck <= CHANCE
+    return not all(truth.right[_steps(turn.fork) :])
+
+
+def _confirmed(turn: WrongTurn, trace: Trace) -> bool:
+    """Whether, where the step checker knows the question, the noticing is right and nothing left unmended."""
+    truth = check(trace.question, trace.text)
+    return truth is None or (truth.right[_steps(turn.wrong)] and truth.clean[-1])
+
+
+def _steps(state: CotState) -> int:
+    return len(split_steps(text_of(state.body)))
 
 
 async def _likelier(game: Game, state: CotState, acts: list[str]) -> str:
@@ -108,20 +121,19 @@ def _wrong_turns(game: Game, start: Node[CotState], line: str) -> Iterator[Wrong
         node, fork = waiting.pop()
         for edge in node.edges:
             child = edge.child
-            if child is None or not edge.visits or child.state.over:
-                continue
-            if edge.action in NOTICING:
+            if child is None or not edge.visits or child.state.over or edge.action in NOTICING:
                 continue
             if child.state.act is not None:
                 waiting.append((child, fork))
-            elif _leads_to(child.state.body, line, game.notation.joint(child.state.body)):
+                continue
+            if _leads_to(child.state.body, line, game.notation.joint(child.state.body)):
                 waiting.append((child, child))
-            elif edge.q > LOST:
-                waiting.append((child, fork))
+                continue
+            turn = WrongTurn(fork.state, child.state, ((1 - fork.mean) / 2) ** (edge.visits * rollouts))
+            if edge.q <= LOST and _is_wrong(game, turn):
+                yield turn
             else:
-                luck = ((1 - fork.mean) / 2) ** (edge.visits * rollouts)
-                if luck <= CHANCE:
-                    yield WrongTurn(fork.state, child.state, luck)
+                waiting.append((child, fork))
 
 
 def _leads_to(body: str, line: str, joint: str) -> bool:

@@ -1,9 +1,11 @@
 """Self-correction spliced from the tree."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cotmill.generators.families import StepTruth
 from cotmill.generators.search import SearchSettings, SearchYield, search_shard
 from cotmill.schemas import Generator, Inventory, Outcome, Seed, Trace
 
@@ -68,6 +70,36 @@ def test_no_splice_without_an_act_that_notices(tagged_adder: Any, exact: Any, su
     own = Inventory(factors=tuple(f for f in Inventory.load().factors if f.name not in NOTICING))
     found = search_shard([sums("1+2+3")], tagged_adder, exact(), SETTINGS, run_seed=2, inventory=own)
     assert found.stats.splices == 0
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_step_checker_has_the_last_word_where_it_knows_the_question(
+    mended: bool, tagged_adder: Any, exact: Any, sums: Sums, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the sums; a splice must hold a wrong one, notice that very one, and leave none unmended."""
+
+    def look(question: str, text: str) -> StepTruth:
+        right, wrong = [], None
+        for line in text.splitlines():
+            if found := re.fullmatch(r"(\d+)\+(\d+)=(\d+)", line):
+                a, b, c = map(int, found.groups())
+                wrong = None if a + b == c else c
+                right.append(a + b == c)
+            else:
+                right.append("Wait" not in line or line == f"Wait, {wrong} is wrong")
+        return StepTruth(tuple(right), (mended,) * len(right), None, True)
+
+    monkeypatch.setattr("cotmill.generators.search.splice.check", look)
+    few = SETTINGS.model_copy(update={"simulations": 10, "rollouts": 1})
+    seeds = [sums(q) for q in ("1+2+3", "2+5", "4+5+6+7", "8+1+4")]
+    found = search_shard(seeds, tagged_adder, exact(), few, run_seed=2)
+    off = search_shard(seeds, tagged_adder, exact(), few.model_copy(update={"splices": 0}), run_seed=2)
+    made = spliced(found, off)
+    assert bool(made) == mended
+    for trace in made:
+        noticed = re.search(r"=(\d+)\nWait, (\d+) is wrong\n", trace.text)
+        assert noticed
+        assert noticed[1] == noticed[2]
 
 
 def test_without_tags_the_noticing_is_opened_by_words(untagged_adder: Any, exact: Any, sums: Sums) -> None:
