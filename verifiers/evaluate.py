@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import comb, factorial, gcd, isqrt, lcm
 from typing import Any
 
-import mpmath  # type: ignore[import-untyped]
+import mpmath
 
 from .nodes import Node
 
