@@ -28,7 +28,9 @@ ANSWER = "Answer"
 NO_ANSWER = Verdict(
     outcome=Outcome.WRONG, reason="no final answer", evidence="the trace gives no final answer"
 )
-
+UNREAD = Verdict(
+    outcome=Outcome.UNDECIDED, reason="no final answer", evidence="no final answer could be read off"
+)
 NOT_COMPARABLE = Verdict(
     outcome=Outcome.UNDECIDED,
     reason="answers differ as text",
@@ -166,8 +168,8 @@ def _answer_act(trace: Trace) -> str | None:
 def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
     """Each trace with its answer, outcome and evidence, and its last step's method where decided.
 
-    A trace without a final answer is wrong; one whose policy failed is undecided; one without a text
-    or a reference stays as it is.
+    A rollout without a final answer is wrong, a person's or an imported CoT undecided: there it is our
+    reading that failed. So is one whose policy failed; one without a text or a reference stays as it is.
     """
     traces = list(traces)
     answers = [claimed_answer(t) for t in traces]
@@ -187,7 +189,7 @@ def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
         if verdict and verdict.outcome is Outcome.WRONG and trace.domain is not Domain.MATH:
             verdict = NOT_COMPARABLE
         if verdict is None and trace.text and trace.reference and not _policy_failed(trace):
-            verdict = NO_ANSWER
+            verdict = NO_ANSWER if _owes_an_answer(trace) else UNREAD
         decided.append(trace if verdict is None else _with_verdict(trace, answer, verdict, verifier.name))
     return decided
 
@@ -202,6 +204,13 @@ def _states_reference(trace: Trace) -> bool:
         return False
     phrase = r"\s+".join(map(re.escape, trace.reference.split()))
     return re.search(rf"(?<!\w){phrase}(?!\w)", said, re.IGNORECASE) is not None
+
+
+def _owes_an_answer(trace: Trace) -> bool:
+    """A rollout does; outside mathematics in prose, where any words may be one, only if it broke off."""
+    return bool(trace.provenance.policy) and (
+        trace.domain is Domain.MATH or trace.error is not None or bool(trace.acts)
+    )
 
 
 def _policy_failed(trace: Trace) -> bool:

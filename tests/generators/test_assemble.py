@@ -270,6 +270,21 @@ class TestDecide:
         assert "no final answer" in done.evidence
         assert verifier.asked == []
 
+    @pytest.mark.parametrize("generator", [Generator.HUMAN, Generator.IMPORTED])
+    def test_a_cot_from_elsewhere_whose_answer_cannot_be_read_is_not_called_wrong(
+        self, generator: Generator
+    ) -> None:
+        s = seed("It is day.\n\nThe sun shines, so it is.", answer="yes", generator=generator)
+        done = self.one(seed_trace(s))
+        assert (done.outcome, done.answer) == (Outcome.UNDECIDED, None)
+        assert [x.method for x in done.steps] == [None, None]
+
+    def test_outside_mathematics_prose_without_a_plain_answer_is_undecided(self) -> None:
+        s = seed(answer="yes", domain=Domain.OPEN)
+        said = "It is day.\n\nThe sun shines, so it is."
+        assert self.one(made(s, said)).outcome is Outcome.UNDECIDED
+        assert self.one(made(s, said, sample=Sample(said, 9, "length"))).outcome is Outcome.WRONG
+
     @pytest.mark.parametrize(
         "t",
         [
