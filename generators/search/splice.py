@@ -99,11 +99,13 @@ async def _likelier(game: Game, state: CotState, acts: list[str]) -> str:
 
 
 def _right_end(game: Game, played: Played) -> Trace | None:
-    """The played trace if it is right, else the first right end met."""
-    ends = [played.trace, *game.ends()]
-    return next(
-        (t for t in ends if t.outcome is Outcome.CORRECT and t.error is None and _writes(game, t)), None
-    )
+    """The played trace if it is right from end to end, else the first such end met."""
+    for trace in (played.trace, *game.ends()):
+        if trace.outcome is Outcome.CORRECT and trace.error is None and _writes(game, trace):
+            truth = check(trace.question, trace.text)
+            if truth is None or truth.clean[-1]:
+                return trace
+    return None
 
 
 def _writes(game: Game, trace: Trace) -> bool:
