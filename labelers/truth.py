@@ -68,7 +68,7 @@ def compare(traces: Iterable[Trace], threshold: float = 0.0) -> Truth:
     """The labels of these traces against the checker; traces that it does not know are passed over."""
     total = Truth()
     for trace in traces:
-        if not any(s.method and not s.reason for s in trace.steps):
+        if not trace.measured:
             continue
         truth = families.check(trace.question, trace.text)
         if truth is not None and len(truth.clean) == len(trace.steps):

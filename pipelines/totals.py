@@ -54,7 +54,7 @@ class Totals(BaseModel):
         steps, unlabelled, acts, errors = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         for t in traces:
             by_generator.setdefault(t.generator, Counter())[t.outcome] += 1
-            for step in t.steps:
+            for step in t.steps if t.measured else ():
                 if step.reason:
                     unlabelled[step.reason] += 1
                 elif step.method:

@@ -174,6 +174,11 @@ class Trace(Record):
         return trace_id(self.question, self.text, self.generator, self.provenance.parent_id)
 
     @property
+    def measured(self) -> bool:
+        """Whether any step has counts of its own, or a reason for having none."""
+        return any(s.n_rollouts or s.reason for s in self.steps)
+
+    @property
     def reward(self) -> int | None:
         """The outcome reward: +1, -1, or null where nobody knows."""
         return {Outcome.CORRECT: 1, Outcome.WRONG: -1, Outcome.UNDECIDED: None}[self.outcome]

@@ -132,9 +132,13 @@ def trace_from_row(row: Row) -> Trace:
 def step_rows(trace: Trace, threshold: float = 0.0) -> list[Row]:
     """The labelled steps of a trace as rows of `steps`: those with a method, or with a reason for none.
 
+    None for a trace that was never measured: all it could say is its last step, which its reward says.
+
     `markup` is the prefix with its acts tagged, open at its end; null where the trace has no acts.
     """
     rows: list[Row] = []
+    if not trace.measured:
+        return rows
     hard = labels.hard(trace, threshold)
     for index, (step, good) in enumerate(zip(trace.steps, hard, strict=True)):
         if step.method is None and step.reason is None:

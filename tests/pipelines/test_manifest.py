@@ -127,7 +127,7 @@ def test_totals_count_what_a_shard_holds() -> None:
         ]
     )
     assert t.traces == {"completion": {"wrong": 1}, "human": {"correct": 1}}
-    assert t.steps == {"inferred": 1, "rollouts": 1}
+    assert t.steps == {"rollouts": 1}
     assert t.unlabelled == {"too weak": 1}
     assert t.acts == {"Check": 2}
     assert t.act_outcomes == {"Check": {"correct": 1}}
