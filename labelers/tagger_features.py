@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ..schemas import BadInput, Inventory
+from .tagger_lexicon import word_classes
 from .tagger_segments import Boundary, Unit
 
 _LABEL = re.compile(
@@ -138,6 +139,11 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     out += [f"f={' '.join(tokens[:n])}" for n in (1, 2, 3, 4)]
     out += [f"h={' '.join(head[:n])}" for n in (1, 2, 3, 4)]
     out += [f"e={lowered[-1:]}", f"l={' '.join(tokens[-2:])}"]
+    classes = [c for t in tokens for c in word_classes(t)[:1]]
+    out += [f"k={c}" for c in dict.fromkeys(c for t in tokens for c in word_classes(t))]
+    out += [f"kb={a} {b}" for a, b in dict.fromkeys(pairwise(classes))]
+    kinds = [(*word_classes(t), t)[0] for t in head[:4]]
+    out += [f"kh={' '.join(kinds[:n])}" for n in range(1, len(kinds) + 1)]
     out += [f"m={name}" for name, mark in _MARKS if mark.search(lowered)]
     out += _numbers(lowered, seen)
     words = sum(t.isalpha() and len(t) > 1 for t in tokens)

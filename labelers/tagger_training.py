@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schemas import ActSpan, Inventory, generator, markup, rng_key, split_steps
 from .tagger import Array, Weights, as_units
@@ -119,10 +120,12 @@ def train(
     counts = Counter(n for d in docs for unit in d.features for n in unit)
     names = sorted(n for n, c in counts.items() if c >= s.min_count)
     row, column, k = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}, len(acts)
-    data = [
-        _Encoded([[row[n] for n in u if n in row] for u in d.features], [column[a] for a in d.acts], d.chain)
-        for d in docs
-    ]
+    data = []
+    for d in docs:
+        units_rows = [[row[n] for n in u if n in row] for u in d.features]
+        rows = np.array([r for u in units_rows for r in u])
+        lengths = np.array([len(u) for u in units_rows])
+        data.append(_Encoded(rows, lengths, [column[a] for a in d.acts], d.chain))
     emission = torch.nn.EmbeddingBag(len(names), k, mode="sum")
     torch.nn.init.zeros_(emission.weight)
     bias, start = torch.nn.Parameter(torch.zeros(k)), torch.nn.Parameter(torch.zeros(k))
@@ -138,10 +141,12 @@ def train(
     for _ in range(s.epochs):
         for index in draw.permutation(len(batches)):
             batch = [data[i] for i in batches[index]]
-            rows = [[r for r in u if draw.random() >= s.dropout] for d in batch for u in d.rows]
-            offsets = torch.tensor([0, *np.cumsum([len(u) for u in rows])[:-1]], dtype=torch.long)
-            flat = torch.tensor([r for u in rows for r in u], dtype=torch.long)
-            loss = _loss(emission(flat, offsets) + bias, batch, start, transition)
+            flat = np.concatenate([d.rows for d in batch])
+            sizes = np.concatenate([d.sizes for d in batch])
+            kept = draw.random(len(flat)) >= s.dropout
+            offsets = np.concatenate([[0], np.cumsum(kept)])[np.cumsum(sizes) - sizes]
+            scores = emission(torch.from_numpy(flat[kept]), torch.from_numpy(offsets)) + bias
+            loss = _loss(scores, batch, start, transition)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -160,7 +165,10 @@ def train(
 
 @dataclass(frozen=True)
 class _Encoded:
-    rows: list[list[int]]
+    """A document's features as rows of the weights, one unit after another; `sizes` counts them per unit."""
+
+    rows: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     acts: list[int]
     chain: bool
 
