@@ -71,7 +71,9 @@ def rows(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _row(trace: Trace, name: str) -> dict[str, Any] | None:
     truth = families.check(trace.question, trace.text)
-    if truth is None or (truth.first_error is None and not truth.answer_right):
+    if truth is None or len(truth.clean) != len(trace.steps):
+        return None
+    if truth.first_error is None and not truth.answer_right:
         return None
     return {
         "id": name,
@@ -85,6 +87,9 @@ def _row(trace: Trace, name: str) -> dict[str, Any] | None:
 
 
 def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
     folder = Path(str(files("cotmill.data"))) / "heldout"
     problems = [row for _, row in read_rows(folder / "problems.jsonl") if isinstance(row, dict)]
     n = write_jsonl(folder / "first_errors.jsonl", rows(problems))
