@@ -3,9 +3,9 @@
 import re
 
 from ..schemas.markup import strip_tags
-from .tokens import names
+from .sentences import FORMULA_WORDS, PROSE, WORD, concluded, is_labelled, last_value, sentences
 
-_MARKERS = re.compile(r"<\|[\w ]{1,40}\|>|</?(?:think|answer|s)>")
+_MARKERS = re.compile(r"<\|[\w ]{1,40}\|>(?:(?:user|assistant|system)\b)?|</?(?:think|answer|s)>")
 _BOX = re.compile(r"\\?\\(?:boxed|fbox)\s*(?=\{|\s)")
 # What may stand between boxes that belong to one answer.
 _BETWEEN = re.compile(
@@ -20,26 +20,20 @@ _SAYS = re.compile(
     re.IGNORECASE,
 )
 _MATH = re.compile(
-    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,2000}?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<!\\)\$"
-    r"|(?<!\\)\$\s([^$\n]*\\[^$\n]*?)(?<!\\)\$",
+    r"\$\$(.{1,2000}?)\$\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,2000}?)\\\)|(?<!\\)\$(?=\S)([^$\n]+?)(?<![\\\s])\$(?!\d)"
+    r"|(?<!\\)\$\s?([^$\n]*\\[^$\n]*?)(?<!\\)\$(?!\d)",
     re.DOTALL,
 )
 _SENTENCE = re.compile(
     r"(?<=[^\s.])\.(?=\s|$)|\n|[!?](?=\s)|,\s+(?=(?:so|as|it|which|but)\b)|,?\s+(?=(?:because|since)\b)"
 )
 _NUMBER = re.compile(
-    r"[$€£]?\s?(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.?\d+)(?:\s*/\s*\d+)?(?:\s?(?:\\?%|°))?"
+    r"[$€£]?\s?(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+)(?:\s*/\s*\d+)?(?:\s?(?:\\?%|°))?"
 )
 _CHOICE = re.compile(
     r"(?:\b(?:option|choice|it's|it\s+is|think|choose|therefore|thus|so)\s*(?:is\s+)?:?\s*"
     r"\(?([A-J])\)?(?=[\s.,;:)]|$))"
     r"|\(([A-J])\)",
-)
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z']{2,}")
-_FORMULA_WORDS = names("and or sqrt sin cos tan cot sec csc ln log exp pi inf infinity in mod if")
-_PROSE = names(
-    "is are was it its it's that this so then thus hence therefore because since we get have has which there "
-    "not be can will answer equals equal gives makes means find"
 )
 _LONGEST_BARE = 4000
 _LONGEST_GAP = 200
@@ -68,8 +62,9 @@ def extract_answer(text: str) -> str | None:
     says = _last(_SAYS, text)
     if says is not None and (said := _statement(text[says.end() :])):
         return said
-    if _is_bare(text):
-        return _unwrap(text)
+    if _is_bare(text) and not is_labelled(text):
+        said = concluded(text) if ": " in text else None
+        return said or _unwrap(text)
     return _last_resort(text)
 
 
@@ -139,7 +134,7 @@ def _statement(rest: str) -> str | None:
         if (inner := _last(_MATH, said)) is not None:
             return _content(inner)
         number = _last(_NUMBER, said)
-        if number is not None and len(_WORD.findall(said)) > 4:
+        if number is not None and len(WORD.findall(said)) > 4:
             return number.group().strip()
     return _unwrap(said)
 
@@ -152,25 +147,28 @@ def _is_bare(text: str) -> bool:
         return True
     outside = re.sub(r"\\(?:text|textbf|mathrm|mbox|operatorname|textnormal)\s*\{[^{}]*\}", " ", text)
     inside_math = _MATH.sub(" ", outside)
-    words = [w for w in _WORD.findall(inside_math) if w.lower() not in _FORMULA_WORDS]
+    words = [w for w in WORD.findall(inside_math) if w.lower() not in FORMULA_WORDS]
     if inside_math != outside and (len(words) > 2 or re.match(r"[A-Za-z]{2}", text)):
         return False
-    if any(w.lower() in _PROSE for w in words):
+    if any(w.lower() in PROSE for w in words):
         return False
     prose = [w for w in words if len(w) > 2]
     return len(prose) <= 4 and len(words) <= 6 and not re.search(r"[a-z]\.\s+[A-Z]", text)
 
 
 def _last_resort(text: str) -> str | None:
+    """What the last sentence concludes, else the last formula, choice letter or number."""
     last = _last(_MATH, text)
+    parts = sentences(text)
     line = text[text.rstrip().rfind("\n") + 1 :]
     if last is not None and (last.start() >= len(text) - len(line) or not _NUMBER.search(line)):
         return _content(last)
+    if parts and (said := concluded(parts[0])):
+        return said
     choice = _last(_CHOICE, text)
     if choice is not None and not _NUMBER.search(text, choice.end()):
         return str(choice.group(1) or choice.group(2))
-    number = _last(_NUMBER, text)
-    return number.group().strip() if number else None
+    return next((value for part in parts if (value := last_value(part))), None)
 
 
 def _unwrap(text: str) -> str:
