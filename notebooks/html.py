@@ -87,7 +87,7 @@ def tagged(text: str, acts: Sequence[ActSpan], start: int = 0, end: int | None =
             tag(
                 "span",
                 name + esc(text[act.start : act.end]),
-                class_="act",
+                class_="act lines" if "\n" in text[act.start : act.end].strip() else "act",
                 style=f"background:{fill_of(act.act)}",
                 title=_tooltip(act.act, act.score),
             )

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..generators import families
-from ..schemas import Origin, Outcome, Step, Trace, labels
+from ..schemas import ActSpan, MarkupError, Origin, Outcome, Step, Trace, labels, markup
 from ..schemas.tables import Row, trace_from_row
 from .browse import NAMES, Run
 from .colours import fill_of, group_of
@@ -185,7 +185,7 @@ def _step(run: Run, row: Row) -> RenderableType:
 def _state(run: Run, row: Row) -> RenderableType:
     rows = []
     for i, action in enumerate(row["actions"]):
-        chosen = "<" if action == row["chosen"] else ""
+        chosen = "chosen" if action == row["chosen"] else ""
         figures = (
             f"{row['prior'][i]:.2f}",
             str(row["visits"][i]),
@@ -196,7 +196,8 @@ def _state(run: Run, row: Row) -> RenderableType:
     value = {1: "won", -1: "lost", None: "undecided"}[row["value"]]
     parts: list[RenderableType | None] = [
         _rule("state", row["state_id"], f"{row['action_kind']} number {row['depth'] + 1}", f"game {value}"),
-        _fields(question=row["question"], prefix=row["prefix"][-_LONGEST:]),
+        _fields(question=row["question"]),
+        _prefix(row["prefix"]),
         _table("", (row["action_kind"], "prior", "visits", "pi", "q", "", ""), rows),
     ]
     for c in row["candidates"]:
@@ -205,6 +206,17 @@ def _state(run: Run, row: Row) -> RenderableType:
         parts.append(_labelled([(_act(c["action"]), Text(f"{printable(c['text'])} ({mark}{score})"))]))
     parts.append(_fields(trace=row["trace_id"], split=row["split"]))
     return Group(*(part for part in parts if part is not None))
+
+
+def _prefix(tagged: str) -> RenderableType:
+    """A searched prefix, act by act; as it is where it is no markup."""
+    try:
+        text, acts = markup.parse(tagged, closed=False)
+    except MarkupError:
+        text, acts = tagged, ()
+    if acts or not text:
+        return Padding(_tagged(text, acts), (0, 0, 0, 4))
+    return _fields(prefix=text[-_LONGEST:])
 
 
 def _step_head(index: int, step: Step, hard: bool | None, remarks: Sequence[str]) -> Text:
@@ -223,9 +235,11 @@ def _step_head(index: int, step: Step, hard: bool | None, remarks: Sequence[str]
 
 def _step_acts(trace: Trace, step: Step) -> RenderableType:
     acts = [a for a in trace.acts if step.start <= a.start < max(step.end, step.start + 1)]
-    if not acts:
-        return Text(printable(trace.text[step.start : step.end]))
-    return _labelled([(_act(a.act), Text(printable(trace.text[a.start : a.end]))) for a in acts])
+    return _tagged(trace.text, acts) if acts else Text(printable(trace.text[step.start : step.end]))
+
+
+def _tagged(text: str, acts: Iterable[ActSpan]) -> Table:
+    return _labelled([(_act(a.act), Text(printable(text[a.start : a.end]))) for a in acts])
 
 
 def _labelled(rows: Iterable[tuple[Text, Text]]) -> Table:

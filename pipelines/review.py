@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -40,13 +41,19 @@ def review(folder: Path, *, browser: bool = True, port: int | None = None) -> No
     command += [f"--port={port}", "--ServerApp.port_retries=0"] if port else []
     # Jupyter refuses to serve root; in a container there is often nobody else.
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    server = subprocess.Popen(command, env=os.environ | {RUN_VARIABLE: str(folder.resolve())})
+    _serve(command, os.environ | {RUN_VARIABLE: str(folder.resolve())})
+
+
+def _serve(command: list[str], environment: dict[str, str]) -> None:
+    """Run the server until it ends, and never leave it behind."""
+    previous = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    server = subprocess.Popen(command, env=environment)
     try:
         status = server.wait()
-    except BaseException:
+    finally:
         server.terminate()
         server.wait()
-        raise
+        signal.signal(signal.SIGTERM, previous)
     if status:
         raise CotmillError(f"JupyterLab ended with status {status}")
 

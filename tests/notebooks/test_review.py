@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from html import escape
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -180,7 +181,7 @@ def test_tagged_text_is_the_text(text: str, cuts: list[int]) -> None:
     edges = [c for c in cuts if c <= len(text)]
     acts = [ActSpan(start=a, end=b, act="Check") for a, b in zip(edges[::2], edges[1::2], strict=False)]
     shown = tagged(text, acts)
-    assert shown.count('class="act"') == len(acts)
+    assert shown.count('class="name"') == len(acts)
     plain = Parsed(re.sub(r'<span class="name">.*?</span>', "", shown)).text
     assert "".join(plain.split()) == "".join(printable(text, longest=None).split())
 
@@ -297,19 +298,24 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         launcher.review(tmp_path)
 
 
-def test_the_notebook_is_served_on_this_machine_until_interrupted(
-    synthetic_run: Path, tmp_path: Path
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_notebook_is_served_until_a_signal_ends_it(
+    synthetic_run: Path, tmp_path: Path, sent: signal.Signals, status: int
 ) -> None:
     env = os.environ | {"XDG_DATA_HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
     command = [sys.executable, "-m", "cotmill.pipelines.cli", "review", str(synthetic_run), "--no-browser"]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as server:
         try:
             assert server.stderr is not None
             address = next(line.strip() for line in server.stderr if "http://127.0.0.1" in line)
             assert "/lab/tree/review.ipynb?token=" in address
             assert answers(address)
-            server.send_signal(signal.SIGINT)
+            server.send_signal(sent)
             server.stderr.read()
-            assert server.wait(timeout=30) == 130
+            assert server.wait(timeout=60) == status
+            assert not answers(address, tries=1)
         finally:
-            server.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
