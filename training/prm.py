@@ -7,7 +7,6 @@ step's last token, found through the tokenizer's offsets; no separator token, an
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,21 +117,20 @@ def labelled_rows(
 ) -> Iterator[LabelledRow]:
     """The steps of each trace as one row: prefixes of the longest prefix share its sequence.
 
-    Rows of `steps` that follow each other and have the same trace are taken together. What can't be used
-    is counted in `left_out`.
+    Rows of one trace may stand anywhere in `rows`, in any order; traces come in order of first appearance.
+    What can't be used is counted in `left_out`.
     """
-    for _, group in groupby(rows, key=lambda row: row["trace_id"]):
-        prefixes: dict[str, float] = {}
-        question = ""
-        for row in group:
-            target = _target(row, targets)
-            text = row["markup"] if input == "markup" else row["prefix"]
-            if target is None:
-                left_out["without a label"] += 1
-            elif not text:
-                left_out["without acts"] += 1
-            else:
-                question, prefixes[text] = row["question"], target
+    traces: dict[str, tuple[str, dict[str, float]]] = {}
+    for row in rows:
+        target = _target(row, targets)
+        text = row["markup"] if input == "markup" else row["prefix"]
+        if target is None:
+            left_out["without a label"] += 1
+        elif not text:
+            left_out["without acts"] += 1
+        else:
+            traces.setdefault(row["trace_id"], (row["question"], {}))[1][text] = target
+    for question, prefixes in traces.values():
         while prefixes:
             longest = max(prefixes, key=len)
             own = sorted((p for p in prefixes if longest.startswith(p)), key=len)

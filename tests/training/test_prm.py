@@ -43,6 +43,15 @@ def test_prefixes_of_one_trace_share_a_sequence() -> None:
     assert not left_out
 
 
+def test_rows_of_a_trace_need_not_stand_together() -> None:
+    """Shards are sorted by id, which scatters a trace's steps."""
+    rows = [row("abc", q=0.0), row("x", q=0.25, trace="u"), row("a", q=1.0), row("ab", q=0.5)]
+    assert list(labelled_rows(rows, "text", "soft", Counter())) == [
+        LabelledRow(StepsRow("q", "abc", (1, 2, 3)), (1.0, 0.5, 0.0)),
+        LabelledRow(StepsRow("q", "x", (1,)), (0.25,)),
+    ]
+
+
 def test_a_prefix_that_is_none_keeps_its_own_sequence() -> None:
     rows = [row("ab", q=1.0), row("a", q=0.5), row("xy", q=0.0)]
     texts = {r.row.text: r.targets for r in labelled_rows(rows, "text", "soft", Counter())}
