@@ -75,7 +75,7 @@ def _local_cluster(workers: int, scratch: str) -> "LocalCluster":
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: two runs may go on side by side
             local_directory=scratch,
             silence_logs=50,
         )
