@@ -28,6 +28,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]
 
 def main() -> None:
     """Run the command line; every fault a person can make ends in one line and an exit status."""
+    # Threads that spin while they wait stall training on a machine that has other work to do.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:  # typer turns Ctrl-C into this, without a word
