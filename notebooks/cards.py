@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..generators import families
-from ..generators.families import StepTruth
-from ..schemas import ActSpan, MarkupError, Method, Origin, Outcome, Step, Trace, labels, markup
+from ..pipelines.known import known
+from ..schemas import ActSpan, MarkupError, Method, Origin, Outcome, Step, Trace, markup
 from ..schemas.tables import Row
 from . import html
 from .html import esc, tag
@@ -30,15 +29,6 @@ def trace_card(trace: Trace, seed: Trace | None, split: str, threshold: float) -
     return _card(badges, trace.trace_id, trace.question, sides + _facts(trace, split))
 
 
-def contradicted(trace: Trace, threshold: float) -> bool:
-    """Whether the seed families' step checker contradicts a label of this trace."""
-    truth = _truth(trace)
-    return truth is not None and any(
-        good is not None and good != clean
-        for good, clean in zip(labels.hard(trace, threshold), truth.clean, strict=True)
-    )
-
-
 def _card(badges: str, key: str, question: str, body: str) -> str:
     head = tag("header", badges + tag("span", esc(key[:12]), class_="id", title=key))
     return tag("article", head + tag("div", esc(question), class_="question") + body, class_="card")
@@ -50,8 +40,7 @@ def _steps(trace: Trace, threshold: float, *, brief: bool = False, copied: int =
         return tag("p", "no chain of thought", class_="note")
     if not trace.steps:
         return html.tagged(trace.text, trace.acts)
-    hard, truth = labels.hard(trace, threshold), _truth(trace)
-    first = labels.first_error(hard)
+    found = known(trace, threshold)
     out = []
     for i, step in enumerate(trace.steps):
         parts = [
@@ -59,10 +48,11 @@ def _steps(trace: Trace, threshold: float, *, brief: bool = False, copied: int =
             html.tagged(trace.text, trace.acts, step.start, step.end),
         ]
         if not brief:
-            parts.append(_known(step, hard[i], truth.clean[i] if truth else None))
-        marks = {"copied": i < copied, "first": i == first and not brief, "truthful": truth is not None}
+            parts.append(_known(step, found.hard[i], found.clean[i] if found.clean else None))
+        first = i == found.first_error and not brief
+        marks = {"copied": i < copied, "first": first, "truthful": found.clean is not None}
         kind = " ".join(["step", *(name for name, holds in marks.items() if holds)])
-        why = "the first error: the first wrong step that is never mended" if i == first else ""
+        why = "the first error: the first wrong step that is never mended" if first else ""
         out.append(tag("div", "".join(parts), class_=kind, title=why))
         if i + 1 == copied < len(trace.steps):
             out.append(tag("div", "copied from the seed up to here", class_="cut"))
@@ -70,20 +60,14 @@ def _steps(trace: Trace, threshold: float, *, brief: bool = False, copied: int =
 
 
 def _known(step: Step, hard: bool | None, clean: bool | None) -> str:
-    known = hard is not None or step.method is not None or step.reason is not None
-    cells = html.label(hard) + html.value(step) if known else "<span></span><span></span>"
+    labelled = hard is not None or step.method is not None or step.reason is not None
+    cells = html.label(hard) + html.value(step) if labelled else "<span></span><span></span>"
     if clean is not None:
         against = hard is not None and hard != clean
         words = "✓ clean" if clean else "✗ in error"
         why = "the step checker: is an unmended error pending after this step?"
         cells += tag("span", words, class_="truth against" if against else "truth", title=why)
     return tag("div", cells, class_="known")
-
-
-def _truth(trace: Trace) -> StepTruth | None:
-    """What the seed families' checker knows of these steps; None where it does not know the question."""
-    truth = families.check(trace.question, trace.text)
-    return truth if truth is not None and len(truth.clean) == len(trace.steps) else None
 
 
 def _facts(trace: Trace, split: str) -> str:
@@ -115,10 +99,10 @@ def step_card(row: Row) -> str:
     evidence = {k: row[k] for k in ("n_rollouts", "n_correct", "judge", "reason")}
     method = Method(row["method"]) if row["method"] else None
     step = Step(start=start, end=len(text), origin=Origin.POLICY, method=method, **evidence)
-    known = _known(step, row["hard"], None)
+    value = _known(step, row["hard"], None)
     number = tag("span", str(row["index"] + 1), class_="number")
     before = tag("div", html.tagged(text, acts, 0, start), class_="before")
-    body = before + tag("div", number + html.tagged(text, acts, start) + known, class_="step")
+    body = before + tag("div", number + html.tagged(text, acts, start) + value, class_="step")
     badges = html.badge(f"step {row['index'] + 1}")
     badges += html.badge(_AGREE[row["consensus"]]) if row["consensus"] is not None else ""
     return _card(
@@ -142,7 +126,7 @@ def state_card(row: Row) -> str:
                 html.bar(row["prior"][i], f"{row['prior'][i]:.2f}"),
                 html.bar(row["visits"][i] / most, f"{row['visits'][i]:,}"),
                 html.bar(row["pi"][i], f"{row['pi'][i]:.2f}"),
-                html.signed_bar(row["q"][i], f"{row['q'][i]:+.2f}"),
+                html.signed_bar(row["q"][i], f"{row['q'][i]:+.2f}") if row["visits"][i] else "untried",
                 chosen,
             )
         )

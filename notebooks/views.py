@@ -11,13 +11,14 @@ from pathlib import Path
 from ..pipelines.browse import NAMES, Run
 from ..pipelines.figures import Section, figures
 from ..pipelines.files import BadRow, read_rows
+from ..pipelines.known import known
 from ..pipelines.review import RUN_VARIABLE
 from ..pipelines.statistics import Statistics, gather
 from ..pipelines.where import parse_where
 from ..schemas import BadInput, Trace
 from ..schemas.tables import Row, trace_from_row
 from . import html, plots
-from .cards import contradicted, state_card, step_card, trace_card
+from .cards import state_card, step_card, trace_card
 from .html import Html, esc, tag
 
 _ENOUGH = 100
@@ -83,7 +84,7 @@ class Review:
     def against_truth(self, n: int = 3, *, where: str | None = None, among: int = 1000) -> Html:
         """Traces with a label that the seed families' step checker contradicts, among the first samples."""
         drawn = self.run.draw("traces", parse_where(where, "traces"), n=among)
-        found = [row for row in drawn if contradicted(trace_from_row(row), self.run.threshold)]
+        found = [row for row in drawn if known(trace_from_row(row), self.run.threshold).contradicted]
         head = tag("p", f"{len(found):,} of the first {len(drawn):,} traces", class_="at")
         return Html(head + "".join(self._trace(row) for row in found[:n]))
 

@@ -13,11 +13,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from ..generators import families
 from ..schemas import ActSpan, MarkupError, Origin, Outcome, Step, Trace, labels, markup
 from ..schemas.tables import Row, trace_from_row
 from .browse import NAMES, Run
 from .colours import fill_of, group_of
+from .known import known
 from .statistics import Q_BINS, Statistics, gather, spread
 from .where import parse_where
 
@@ -132,21 +132,16 @@ def _outcomes(title: str, found: dict[str, Counter[str]]) -> RenderableType | No
 
 def _trace(run: Run, row: Row) -> RenderableType:
     trace = trace_from_row(row)
-    truth = families.check(trace.question, trace.text)
-    clean = truth.clean if truth and len(truth.clean) == len(trace.steps) else None
-    hard = labels.hard(trace, run.threshold)
-    first = labels.first_error(hard)
+    found = known(trace, run.threshold)
     parts: list[RenderableType] = [
         _rule("trace", trace.trace_id, trace.generator, trace.domain, trace.outcome),
         _fields(question=trace.question),
     ]
     for i, step in enumerate(trace.steps):
-        remarks = [
-            str(step.origin),
-            "first error" * (i == first),
-            f"truly {_clean(clean[i])}" if clean else "",
-        ]
-        parts += [_step_head(i, step, hard[i], remarks), Padding(_step_acts(trace, step), (0, 0, 0, 4))]
+        remarks = [str(step.origin), "first error" * (i == found.first_error)]
+        remarks += [f"truly {'clean' if found.clean[i] else 'in error'}"] if found.clean else []
+        acts = Padding(_step_acts(trace, step), (0, 0, 0, 4))
+        parts += [_step_head(i, step, found.hard[i], remarks), acts]
     made = trace.provenance
     temperature = "" if made.temperature is None else f", temperature {made.temperature}"
     parts.append(
@@ -190,9 +185,9 @@ def _state(run: Run, row: Row) -> RenderableType:
             f"{row['prior'][i]:.2f}",
             str(row["visits"][i]),
             f"{row['pi'][i]:.2f}",
-            f"{row['q'][i]:+.2f}",
+            f"{row['q'][i]:+.2f}" if row["visits"][i] else "untried",
         )
-        rows.append((_act(action), *figures, _bar(row["pi"][i]), chosen))
+        rows.append((_act(action), *figures, _bar(row["pi"][i] / 2), chosen))
     value = {1: "won", -1: "lost", None: "undecided"}[row["value"]]
     parts: list[RenderableType | None] = [
         _rule("state", row["state_id"], f"{row['action_kind']} number {row['depth'] + 1}", f"game {value}"),
@@ -294,10 +289,6 @@ def _act(name: str) -> Text:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.0f}%"
-
-
-def _clean(clean: bool) -> str:
-    return "clean" if clean else "in error"
 
 
 def _source(row: Row) -> str:
