@@ -283,9 +283,11 @@ def check(folder: Folder, as_json: Json = False) -> None:
 
     Example: cotmill check out/demo
     """
+    from rich.console import Console
+
     from .check import check as check_run
 
-    report = check_run(folder)
+    report = check_run(folder, Console(stderr=True))
     if as_json:
         _print_json(report.as_json())
     else:
