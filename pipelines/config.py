@@ -12,6 +12,8 @@ from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
 from ..generators.search.settings import SearchSettings
 from ..labelers.rollouts import LabelSettings
+from ..models.probe import model_name
+from ..models.server_settings import ServerSettings
 from ..schemas import BadInput, content_hash
 
 SHIPPED = "cotmill:"
@@ -58,12 +60,19 @@ Source = Annotated[FamilySource | FileSource, Field(discriminator="kind")]
 class PolicySettings(Settings):
     """Who writes. `model` is `embedded`, a local Hugging Face folder, a hub name, or `none`.
 
-    `none` serves runs that sample nothing: no source is rolled out.
+    `none` serves runs that sample nothing: no source is rolled out. With `server` a model server writes.
     """
 
     model: str = "embedded"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_rows: int = Field(default=256, ge=1)
+    server: ServerSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_writes(self) -> Self:
+        if self.server is not None and "model" in self.model_fields_set:
+            raise ValueError("give either `model` or `server`")
+        return self
 
 
 class SearchStage(Settings):
@@ -162,7 +171,11 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     for key in list(out):
         if key.startswith("sources.") and key.endswith(".path"):
             out[key] = f"{_name(out[key])} {inputs.get(out[key], '')}".strip()
-    out["policy.model"] = f"{_name(out['policy.model'])} {policy_hash}"
+    # A server's address and pace decide no row; what it serves is in its hash.
+    out = {k: v for k, v in out.items() if not f"{k}.".startswith("policy.server.")}
+    served = config.policy.server
+    writer = _name(out["policy.model"]) if served is None else model_name(served.model)
+    out["policy.model"] = f"{writer} {policy_hash}"
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     return out

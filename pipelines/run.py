@@ -16,7 +16,7 @@ from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
 from .manifest import NAME, Manifest, read_manifest
-from .policies import model_path, policy_identity
+from .policies import model_path, policy_identity, served_by
 from .progress import Progress
 from .shards import entry
 from .sources import Shard, input_digests, write_shards
@@ -56,7 +56,11 @@ def run(
     digests = input_digests(config, base)
     if config.inventory is not None:
         Inventory.load(resolve(config.inventory, base))
-    policy, policy_hash = policy_identity(config.policy.model, base)
+    served = served_by(config.policy, base, None if fresh else out)
+    if served is not None:
+        policy, policy_hash = served.server.name, served.server.hash
+    else:
+        policy, policy_hash = policy_identity(config.policy.model, base)
     settings = flat(config, digests, policy_hash)
     wanted = config_hash(config, digests, policy_hash)
     with _only_run(out, fresh):
@@ -65,6 +69,8 @@ def run(
             _same_or_refuse(out, settings, done.config)
             return done
         plan = _plan(config, base, out, settings, wanted, progress)
+        if served is not None:
+            served.remember(out)
         for file, columns in plan.unknown.items():
             progress.note(f"{file}: unknown columns left out: {', '.join(columns)}")
         job = Job(
@@ -72,6 +78,7 @@ def run(
             config=config,
             config_hash=wanted,
             model=model_path(config.policy.model, base),
+            served=served,
             inventory=str(resolve(config.inventory, base).resolve()) if config.inventory else None,
         )
         todo = [s for s in plan.shards if not job.marker(STAGES[-1], s.index).exists()]

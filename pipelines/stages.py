@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..generators.assemble import decide, seed_trace
@@ -22,15 +22,18 @@ from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..labelers.truth import compare
 from ..models.policy import Policy
-from ..schemas import Inventory, SearchState, Seed, Source, Trace, unit_interval
+from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace, unit_interval
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
 from .config import Config
 from .files import BadRow, quoted, write_json, write_jsonl
-from .policies import open_policy
+from .policies import Served, open_policy
 from .shards import write_shard
 from .sources import Shard
 from .totals import Totals
+
+if TYPE_CHECKING:
+    from ..models.served import ServedPolicy
 
 WORK = ".work"
 
@@ -44,6 +47,7 @@ class Job:
     config_hash: str
     model: str
     inventory: str | None
+    served: Served | None = None
 
     @property
     def out(self) -> Path:
@@ -60,9 +64,31 @@ class Job:
 class Workbench:
     """What a worker process sets up once, and only when it is needed."""
 
-    def __init__(self, model: str, device: str, batch_rows: int, inventory: str | None) -> None:
+    def __init__(
+        self, model: str, device: str, batch_rows: int, inventory: str | None, served: Served | None = None
+    ) -> None:
         self._policy = model, device, batch_rows
         self._inventory = inventory
+        self._served = served
+
+    def policy_for(self, job: Job, shard: Shard) -> Policy:
+        """Who writes; a model server's answers go to the shard's own journal."""
+        if self._served is None:
+            return self.policy
+        self._server.journal_to(self._served.journal(job.work, shard.index))
+        return self._server
+
+    def raise_if_lost(self) -> None:
+        """Raises CotmillError where the model server was lost: the shard is not finished then."""
+        if "_server" in self.__dict__ and self._server.lost is not None:
+            raise CotmillError(f"the model server was {self._server.lost}")
+
+    @cached_property
+    def _server(self) -> "ServedPolicy":
+        from ..models.served import ServedPolicy
+
+        assert self._served is not None
+        return ServedPolicy(self._served.settings, self._served.server)
 
     @cached_property
     def policy(self) -> Policy:
@@ -93,8 +119,9 @@ def run_stage(stage: str, job: Job, shard: Shard) -> int:
     marker = job.marker(stage, shard.index)
     if not marker.exists():
         settings = job.config.policy
-        bench = _workbench(job.model, settings.device, settings.batch_rows, job.inventory)
+        bench = _workbench(job.model, settings.device, settings.batch_rows, job.inventory, job.served)
         result = {"generate": _generate, "label": _label}[stage](job, shard, bench)
+        bench.raise_if_lost()
         write_json(marker, result)
     return shard.index
 
@@ -120,7 +147,7 @@ def _complete(
     own = decide(map(seed_trace, seeds), bench.verifier)
     if not shard.roll_out:
         return own, []
-    policy = bench.policy
+    policy = bench.policy_for(job, shard)
     cuts = [
         cuts_of(seed, trace, from_question=config.completion.from_question and shard.kind != "traces")
         for seed, trace in zip(seeds, own, strict=True)
@@ -193,7 +220,7 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         done = label_shard(
             list(_seeds(job, shard)),
             traces,
-            bench.policy,
+            bench.policy_for(job, shard),
             bench.verifier,
             config.labels.model_copy(update=none),
             config.seed,
