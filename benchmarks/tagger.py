@@ -4,12 +4,13 @@
 
 Act accuracy and group macro-F1 are taken on the gold spans; span F1 counts found spans whose ends and act
 are all right. The bare cues give each gold span the act with the most matching cues, else Deduce. Words per
-second: whole CoTs on one core, segmentation to spans, the best of three.
+second: whole CoTs on one core, from text to spans, the best of three.
 """
 
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections import Counter
@@ -18,8 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from cotmill.labelers.tagger import Tagger
-from cotmill.labelers.tagger_features import Cues, plain
-from cotmill.schemas import Inventory
+from cotmill.labelers.tagger_features import plain
+from cotmill.schemas import Factor, Inventory
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "longcot_qwq_dev_50.jsonl"
 HALF = "held"
@@ -47,11 +48,15 @@ def gold() -> dict[str, list[Span]]:
 
 
 def by_cues(inventory: Inventory) -> Label:
-    cues = Cues(inventory)
+    def hits(text: str, factor: Factor) -> int:
+        return sum(bool(re.search(cue, text)) for cue in factor.cues)
 
     def label(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-        hints = [cues.acts(plain(text[a:b])) for a, b in spans]
-        return [max(h, key=lambda act: h[act]) if h else "Deduce" for h in hints]
+        acts = []
+        for start, end in spans:
+            best = max(inventory.factors, key=lambda f: hits(plain(text[start:end]), f))
+            acts.append(best.name if hits(plain(text[start:end]), best) else "Deduce")
+        return acts
 
     return label
 

@@ -95,7 +95,8 @@ class Tagger:
         self._w = weights.for_acts(self.acts)
         self._row = {name: i for i, name in enumerate(weights.names)}
         self._cues = Cues(inventory)
-        self._index = {a: i for i, a in enumerate(self.acts)}
+        self._join = (self._w.join >= 0.5).tolist()
+        self._join[Boundary.STEP] = [False] * len(self.acts)
 
     @classmethod
     def load(cls, path: Path | None = None, inventory: Inventory | None = None) -> "Tagger":
@@ -119,20 +120,16 @@ class Tagger:
         if not found:
             return ()
         marginals = self._marginals(text, found)
-        best = marginals.argmax(1)
+        best, sure = marginals.argmax(1).tolist(), marginals.max(1).tolist()
         spans: list[ActSpan] = []
         first = 0
         for i in range(1, len(found) + 1):
-            if i < len(found) and best[i] == best[first] and self._joined(found[i], int(best[i])):
+            act = best[first]
+            if i < len(found) and best[i] == act and self._join[found[i].boundary][act]:
                 continue
-            score = float(marginals[first:i, best[first]].mean())
+            score = round(min(sum(sure[first:i]) / (i - first), 1.0), 4)
             spans.append(
-                ActSpan(
-                    start=found[first].start,
-                    end=found[i - 1].end,
-                    act=self.acts[best[first]],
-                    score=round(min(score, 1.0), 4),
-                )
+                ActSpan(start=found[first].start, end=found[i - 1].end, act=self.acts[act], score=score)
             )
             first = i
         return tuple(spans)
@@ -149,9 +146,6 @@ class Tagger:
             ActSpan(start=a, end=b, act=self.acts[k], score=round(min(float(m[k]), 1.0), 4))
             for (a, b), m, k in zip(spans, marginals, marginals.argmax(1), strict=True)
         )
-
-    def _joined(self, unit: Unit, act: int) -> bool:
-        return unit.boundary is not Boundary.STEP and bool(self._w.join[unit.boundary, act] >= 0.5)
 
     def _marginals(self, text: str, found: Sequence[Unit]) -> Array:
         """P(act | text) per unit, (T, K)."""
@@ -203,12 +197,12 @@ def marginals(scores: Array, start: Array, transition: Array) -> Array:
 
 def _summed(matrix: Array, rows: Sequence[Sequence[int]]) -> Array:
     """The sum of the matrix' rows per unit, (T, K)."""
-    flat = np.array([r for unit in rows for r in unit] or [0])
-    sizes = np.array([len(unit) for unit in rows])
-    edges = np.concatenate([[0], np.cumsum(sizes)])
-    total = np.zeros((len(flat) + 1, matrix.shape[1]), np.float32)
-    np.cumsum(matrix[flat], axis=0, out=total[1:])
-    return np.asarray(total[edges[1:]] - total[edges[:-1]], np.float32)
+    filled = [unit or [-1] for unit in rows]
+    sizes = np.array([len(unit) for unit in filled])
+    picked = matrix[np.array([r for unit in filled for r in unit])]
+    total = np.add.reduceat(picked, np.cumsum(sizes) - sizes, axis=0)
+    total[[i for i, unit in enumerate(rows) if not unit]] = 0.0
+    return total
 
 
 def tag_trace(trace: Trace, tagger: Tagger) -> Trace:

@@ -1,9 +1,10 @@
-"""Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from `data/` alone.
+"""Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from what the project owns.
 
-Tagged CoTs (`data/handwritten`, and `data/tagger/cots.jsonl` in the manner of models) enter
-twice, cut into their own spans and into the tagger's units, so that both given spans and found ones are
-scored well; single sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours.
-Features drop out at random, since the text to be tagged is never in the voice of the text learned from.
+Tagged CoTs (`data/handwritten`, and `data/tagger/cots.jsonl` in the manner of models) enter twice, cut into
+their own spans and into the tagger's units, so that both given spans and found ones are scored well; single
+sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours; traces of the seed families
+keep short, formal text in view. Features drop out at random, since the text to be tagged is never in the
+voice of the text learned from.
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..generators.families import seed_at
 from ..schemas import ActSpan, Inventory, generator, markup, rng_key, split_steps
 from .tagger import Array, Weights, as_units
 from .tagger_features import Cues, features
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 # Text in the manner of models and single sentences count this many times as much as people's CoTs, whose
 # voices are further from what is to be tagged.
 _WEIGHT = 3
+_FAMILY_SEED, _FAMILY_TRACES = 3, 200
 # Features that a single sentence does not have.
 _CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=", "hp=")
 
@@ -60,6 +63,11 @@ def tagged_cots(folder: Path, pattern: str = "*.jsonl") -> Iterator[tuple[str, t
         for line in path.read_text(encoding="utf-8").split("\n"):
             if line.strip():
                 yield markup.trim(*markup.parse(json.loads(line)["cot"]))
+
+
+def family_cots() -> list[tuple[str, tuple[ActSpan, ...]]]:
+    """Traces of the seed families, so that short and formal text is known too."""
+    return [(seed.text, seed.acts) for seed in (seed_at(_FAMILY_SEED, i) for i in range(_FAMILY_TRACES))]
 
 
 def documents(text: str, acts: Sequence[ActSpan], cues: Cues) -> list[Document]:
@@ -217,7 +225,9 @@ def main(out: Path) -> None:
     docs = sentences(data, inventory, cues) * _WEIGHT
     docs += [d for text, acts in models_manner for d in documents(text, acts, cues)] * _WEIGHT
     docs += [d for text, acts in human for d in documents(text, acts, cues)]
-    cots = human + models_manner
+    families = family_cots()
+    docs += [d for text, acts in families for d in documents(text, acts, cues)]
+    cots = human + models_manner + families
     weights = train(docs, inventory.names, joins(cots, inventory.names))
     weights.save(out)
     spans = sum(len(a) for _, a in cots)
