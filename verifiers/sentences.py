@@ -18,6 +18,12 @@ _REMARKS = names(
     "correct right done complete clear obvious fine good consistent ok okay expected required wanted needed "
     "enough here all everything what how why possible easy simple"
 )
+# Labels of what stands beside an answer.
+_ASIDE = re.compile(
+    r"\W*(?:(?:double|quick)[ -]?)?"
+    r"(?:check|note|verification|verified|remark|hint|reason|proof|source|confidence)s?\b",
+    re.IGNORECASE,
+)
 _LONGEST = 15
 # What "is" introduces no answer with: "all there is to say", "the point is on the line".
 _LINKS = names("to on at from for with by of as than when in into between about like also still now")
@@ -40,8 +46,9 @@ _MIXED = re.compile(r"\d+/\d+\W*")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and lines of a text, the last one first."""
-    return [part for part in reversed(_ENDS.split(text)) if part.strip(" *_`")]
+    """The sentences and lines of a text, the last one first, without notes and checks if others are left."""
+    parts = [part for part in reversed(_ENDS.split(text)) if part.strip(" *_`")]
+    return [part for part in parts if not (_ASIDE.match(part) and ":" in part)] or parts
 
 
 def is_labelled(text: str) -> bool:
@@ -57,7 +64,8 @@ def concluded(sentence: str) -> str | None:
         return None
     if (label := _LABEL.match(sentence)) is not None:
         rest = _result(_trimmed(sentence[label.end() :]))
-        return rest if rest and ": " not in rest and _is_plain(rest) else None
+        known = rest and ": " not in rest and _is_plain(rest)
+        return rest if known and not _REMARKS & {word.lower() for word in WORD.findall(rest)} else None
     if sentence[-1] not in ".!?" and _LIST.fullmatch(sentence) and _is_plain(sentence):
         return sentence if "," in sentence or " " not in sentence else None
     said = list(_COPULA.finditer(sentence))

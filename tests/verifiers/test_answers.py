@@ -49,6 +49,8 @@ from hypothesis import strategies as st
         ("150 - 84 = 66 squares are green.", "66"),
         ("Total: 4+8+40=52 years", "52 years"),
         ("x = 5. This is correct.", "5"),
+        ("So x = 5.\nCheck: 2 * 5 = 10.", "5"),
+        ("So x = 5.\nVerification: correct", "5"),
         ("It is 2/3. <|im_start|>user", "2/3"),
         ("No numbers are here, and that is all there is to say.", None),
         ("", None),
