@@ -191,8 +191,9 @@ def math(rng: np.random.Generator, inputs: int, counts: Counts) -> None:
                 counts.fault("asymmetries", a, b, one, other)
             if found is not None and own.outcome is Outcome.WRONG:
                 counts.fault("not reflexive", a, own)
-            if "time limit" in one.reason + other.reason + own.reason:
-                counts.fault("over limit", a, b)
+            reasons = one.reason + other.reason + own.reason
+            if "limit (" in reasons or "process ended" in reasons or "memory limit" in reasons:
+                counts.fault("over limit", a, b, reasons)
             if number % 5000 == 4999:
                 print(f"{2 * number + 2:,} inputs", file=sys.stderr)
         counts["algebra restarts"] = verifier.restarts

@@ -173,14 +173,16 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> Finding:
 def _as_sets(a: Sequence[Node], b: Sequence[Node]) -> Finding:
     if len(a) * len(b) > 10_000:
         return "unknown"
+    if not a or not b:
+        return "different" if a or b else "same"
+    # Each pair once: asked again from the other side, the work would double with every level of nesting.
+    findings = [[_answers(one, other) for other in b] for one in a]
     result: Finding = "same"
-    for ones, others in ((a, b), (b, a)):
-        for one in ones:
-            findings = [_answers(one, other) for other in others]
-            if "same" not in findings:
-                if "unknown" not in findings:
-                    return "different"
-                result = "unknown"
+    for line in (*findings, *zip(*findings, strict=True)):
+        if "same" not in line:
+            if "unknown" not in line:
+                return "different"
+            result = "unknown"
     return result
 
 

@@ -78,6 +78,8 @@ x₁ + 2 ; 2 + x_1
 √2 ; \sqrt{2}
 \lfloor 3.7\rfloor ; 3
 3:4 ; \frac34
+\{\} ; \emptyset
+\{\{1,2\},\{3\}\} ; \{\{3\},\{2,1\}\}
 """
 DIFFERENT = r"""
 5 cm ; 5 m
@@ -118,6 +120,8 @@ x+1 ; y+1
 B ; C
 \begin{pmatrix}1&2\end{pmatrix} ; \begin{pmatrix}1\\2\\3\end{pmatrix}
 32, 349 ; 32349
+\emptyset ; \{1\}
+\{\{1,2\},\{3\}\} ; \{\{1\},\{2,3\}\}
 """
 
 
@@ -206,6 +210,7 @@ HOSTILE = [
     "__import__('os').system('touch /tmp/owned')",
     "().__class__.__bases__[0].__subclasses__()",
     "exec('raise SystemExit')",
+    "\\{" * 25 + "60 mph" + "\\}" * 25,
     "\x00\x1b[31m7",
     "\ud800",
     "7\u202e",
