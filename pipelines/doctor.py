@@ -113,13 +113,21 @@ def _sandbox() -> Iterator[Item]:
 
 
 def _lean() -> Iterator[Item]:
+    from ..verifiers.lean import embedded_missing
+    from ..verifiers.lean.location import build_folder, find_node
+
     tools = ", ".join(f"{t}: {'found' if shutil.which(t) else 'absent'}" for t in ("lake", "lean"))
     dojo = "absent" if find_spec("lean_dojo") is None else f"{installed('lean-dojo') or 'found'}"
-    why = "recorded tactic steps are used, this version runs no Lean"
-    yield Item("Lean, native", "optional", f"{tools}, lean-dojo: {dojo}; {why}")
-    yield Item("Lean, embedded", "optional", f"not part of this version; {why}")
-    node = _version("node")
-    yield Item("Node", "ok" if node else "optional", node or "absent; nothing of this version needs it")
+    yield Item("Lean, native", "optional", f"{tools}, lean-dojo: {dojo}; this version does not use it")
+    missing = embedded_missing()
+    if missing is None:
+        yield Item("Lean, embedded", "ok", f"checks core Lean without Mathlib: {build_folder()}")
+    else:
+        what, _, line = missing.partition("; install it with: ")
+        yield Item("Lean, embedded", "optional", f"{what}; Lean proofs are not verified", line)
+    node = find_node()
+    version = _version(str(node)) if node else None
+    yield Item("Node", "ok" if version else "optional", version or "absent; the embedded Lean needs it")
 
 
 def _models() -> Iterator[Item]:

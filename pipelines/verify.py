@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..schemas import BadInput, Verdict
 from ..verifiers.base import undecided
 from ..verifiers.code import CodeVerifier
+from ..verifiers.lean import LeanVerifier
 from ..verifiers.math import MathVerifier
 from ..verifiers.programs import Task, extract_program
 from .files import BadRow, read_rows, write_jsonl
@@ -22,7 +23,7 @@ _PROGRAM_COLUMNS = ("completion", "code", "solution")
 
 
 def verify_file(
-    kind: Literal["math", "code"],
+    kind: Literal["math", "code", "lean"],
     source: Path,
     target: Path,
     progress: Callable[[int], None] | None = None,
@@ -31,7 +32,8 @@ def verify_file(
     """Rows of `source` to `target`, each with `verdict`, `reason` and `seconds` (wall clock).
 
     Math rows are `{gold, pred}`, code rows `{prompt?, completion, tests, entry_point?}` or `{completion,
-    cases}`. `progress` is called with the number of rows done.
+    cases}`, Lean rows `{statement, proof}` or `{statement, submission}`. `progress` is called with the
+    number of rows done.
 
     Returns the counts `rows`, `correct`, `wrong`, `undecided`. Raises BadInput for an unreadable or empty
     source.
@@ -56,6 +58,9 @@ def verify_file(
     if kind == "math":
         with MathVerifier() as verifier:
             write_jsonl(target, rows(partial(_math, verifier)))
+    elif kind == "lean":
+        with LeanVerifier() as lean:
+            write_jsonl(target, rows(partial(_lean, lean)))
     else:
         with CodeVerifier(unsafe_no_sandbox=unsafe_no_sandbox) as judge:
             write_jsonl(target, rows(partial(_code, judge)))
@@ -67,6 +72,20 @@ def _math(verifier: MathVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
         start = time.perf_counter()
         try:
             verdict = verifier.verify(_text(row, "pred"), _text(row, "gold"))
+        except BadInput as e:
+            verdict = undecided(str(e))
+        yield verdict, time.perf_counter() - start
+
+
+def _lean(verifier: LeanVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
+    for row in batch:
+        start = time.perf_counter()
+        try:
+            statement = _text(row, "statement", numbers=False)
+            if isinstance(row, dict) and row.get("submission") is not None:
+                verdict = verifier.verify_submission(_text(row, "submission", numbers=False), statement)
+            else:
+                verdict = verifier.verify_proof(_text(row, "proof", numbers=False), statement)
         except BadInput as e:
             verdict = undecided(str(e))
         yield verdict, time.perf_counter() - start

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cotmill.pipelines.doctor import available_memory, doctor, usable_cores
 from cotmill.pipelines.requirements import install_line, installed, required, unmet
+from cotmill.verifiers.lean import embedded_missing
 from cotmill.verifiers.sandbox import sandbox_available
 from packaging.requirements import Requirement
 from rich.console import Console
@@ -57,11 +58,14 @@ def test_it_names_versions_and_devices_as_they_are() -> None:
     assert len(gpus) == torch.cuda.device_count()
 
 
-def test_it_says_that_live_lean_is_not_part_of_this_version() -> None:
-    report, _ = examine()
-    for name in ("Lean, native", "Lean, embedded"):
-        assert item(report, name)["state"] == "optional"
-        assert "recorded tactic steps are used" in item(report, name)["detail"]
+def test_it_says_whether_the_embedded_lean_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = item(examine()[0], "Lean, embedded")
+    assert (found["state"] == "ok") is (embedded_missing() is None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = item(examine()[0], "Lean, embedded")
+    assert (found["state"], found["fix"]) == ("optional", "cotmill lean setup")
     assert "lean_dojo" not in sys.modules
 
 

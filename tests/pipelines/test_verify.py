@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cotmill.pipelines.verify import verify_file
 from cotmill.schemas import BadInput
+from cotmill.verifiers.lean import embedded_missing
 from cotmill.verifiers.sandbox import sandbox_available
 
 _missing = sandbox_available()
@@ -89,3 +90,25 @@ def test_an_empty_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         verify_file("math", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_lean_rows_of_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement = "theorem t : 1 = 1 := by\n"
+    lines = [
+        {"statement": statement, "proof": "rfl", "id": 3},
+        {"statement": statement, "submission": "theorem t : 1 = 1 := rfl"},
+        {"statement": statement, "submission": "theorem t : 2 = 2 := by sorry"},
+        {"statement": statement},
+        {"proof": "rfl"},
+        {"statement": "1 = 1", "proof": "rfl"},
+        "{",
+    ]
+    if embedded_missing() is None:
+        _, rows = run(tmp_path, "lean", lines)
+        verdicts = ["correct", "correct", "wrong", "undecided", "undecided", "undecided", "undecided"]
+        assert [row["verdict"] for row in rows] == verdicts
+        assert rows[0]["id"] == 3
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    counts, rows = run(tmp_path, "lean", lines)
+    assert counts == {"rows": 7, "correct": 0, "wrong": 0, "undecided": 7}
+    assert "cotmill lean setup" in rows[0]["reason"]

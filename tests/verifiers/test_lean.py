@@ -1,0 +1,316 @@
+# ruff: noqa: E501
+"""Proofs are proofs of the statement: Lean decides, and no submission can make itself pass."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cotmill.schemas import BadInput, Outcome
+from cotmill.verifiers.lean import (
+    EmbeddedLean,
+    LeanError,
+    LeanLimits,
+    LeanVerifier,
+    ProofFinished,
+    ProofGivenUp,
+    TacticState,
+    Theorem,
+    embedded_missing,
+)
+
+_missing = embedded_missing()
+needs_lean = pytest.mark.skipif(_missing is not None, reason=str(_missing))
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+FALSE = "theorem target : 1 = 2"
+
+
+@pytest.fixture(scope="module")
+def lean() -> Iterator[EmbeddedLean]:
+    backend = EmbeddedLean(LeanLimits(cpu_s=20.0, wall_s=300.0))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def verifier(lean: EmbeddedLean) -> LeanVerifier:
+    return LeanVerifier(lean)
+
+
+def shared(name: str) -> list[dict[str, str]]:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip("the shared data does not lie beside the project")
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+@needs_lean
+def test_hostile_examples_come_out_as_expected(verifier: LeanVerifier) -> None:
+    rows = shared("lean_hostile_examples_3.jsonl")
+    verdicts = [verifier.verify_submission(row["submission"], row["target"]) for row in rows]
+    assert [v.outcome is Outcome.CORRECT for v in verdicts] == [r["expected"] == "verified" for r in rows]
+
+
+@needs_lean
+def test_known_proofs_are_correct(verifier: LeanVerifier) -> None:
+    rows = [row for row in shared("lean_core_valid.jsonl") if row["core_proof"]]
+    verdicts = {row["name"]: verifier.verify_proof(row["core_proof"], row["statement"]) for row in rows}
+    assert {name: v for name, v in verdicts.items() if v.outcome is not Outcome.CORRECT} == {}
+
+
+# None of these proves 1 = 2, though each would like to seem so.
+ATTACKS = {
+    "sorry": "theorem target : 1 = 2 := by sorry",
+    "sorry as a term": "theorem target : 1 = 2 := sorry",
+    "admit": "theorem target : 1 = 2 := by admit",
+    "stop": "theorem target : 1 = 2 := by\n  stop\n  rfl",
+    "sorry by its constant": "theorem target : 1 = 2 := sorryAx _ true",
+    "sorry in guillemets": "theorem target : 1 = 2 := «sorryAx» _",
+    "sorry in a lemma": "theorem helper : 1 = 2 := by sorry\ntheorem target : 1 = 2 := helper",
+    "sorry in an instance": "instance : Subsingleton Nat := ⟨sorry⟩\ntheorem target : 1 = 2 := Subsingleton.elim _ _",
+    "sorry by a macro": 'macro "easy" : tactic => `(tactic| sorry)\ntheorem target : 1 = 2 := by easy',
+    "a built macro name": 'open Lean in\nmacro "easy" : term => return mkIdent (.mkSimple ("sorry" ++ "Ax"))\n'
+    "theorem target : 1 = 2 := easy _ true",
+    "an axiom": "axiom bad : (1 : Nat) = 2\ntheorem target : 1 = 2 := bad",
+    "the target as an axiom": "axiom target : 1 = 2",
+    "an axiom of False": "axiom f : False\ntheorem target : 1 = 2 := f.elim",
+    "an axiom by a macro": 'macro "x" : command => `(axiom bad : (1 : Nat) = 2)\nx\ntheorem target : 1 = 2 := by simp',
+    "native_decide": "def lie : Bool := false\n@[implemented_by lie] def truth : Bool := true\n"
+    "theorem target : 1 = 2 := by native_decide",
+    "implemented_by": "def yes (_ : Unit) : Bool := true\n@[implemented_by yes] def no (_ : Unit) : Bool := false\n"
+    "theorem no_eq : no () = true := by native_decide\n"
+    "theorem target : 1 = 2 := by have := no_eq; simp [no] at this",
+    "decide +native": "theorem target : 1 = 2 := by decide +native",
+    "ofReduceBool": "theorem target : 1 = 2 := absurd (Lean.ofReduceBool false true rfl) (by decide)",
+    "no kernel": "set_option debug.skipKernelTC true\ntheorem target : 1 = 2 := by\n  apply (rfl : (1 : Nat) = 1)",
+    "no kernel, quoted": "set_option «debug».«skipKernelTC» true in\ntheorem target : 1 = 2 := by decide +kernel",
+    "dropped errors": "/-- error: x -/\n#guard_msgs (drop error) in\ntheorem target : 1 = 2 := by simp",
+    "another statement": "theorem target : 1 = 1 := rfl",
+    "another name": "theorem target' : 1 = 1 := rfl\ntheorem other : 2 = 2 := rfl",
+    "in a comment": "/- theorem target : 1 = 2 := rfl -/\ntheorem t : True := trivial",
+    "in a string": 'def s := "theorem target : 1 = 2 := rfl"',
+    "in a namespace": "namespace A\ntheorem target : 1 = 1 := rfl\nend A\nopen A",
+    "local notation": 'local notation "2" => 1\ntheorem target : 1 = 2 := rfl',
+    "infix": 'local infix:50 (priority := high) " = " => fun (_ _ : Nat) => True\n'
+    "theorem target : 1 = 2 := trivial",
+    "macro for equality": "macro_rules | `($_ = $_) => `(True)\ntheorem target : 1 = 2 := trivial",
+    "macro for theorem": 'macro "theorem" "target" ":" "1" "=" "2" ":=" "rfl" : command => `(example : True := trivial)\n'
+    "theorem target : 1 = 2 := rfl",
+    "rigged numerals": "instance (priority := 9999) : OfNat Nat 2 := ⟨1⟩\ntheorem target : 1 = 2 := rfl",
+    "a Nat of its own": "inductive Nat' | z\ninstance : OfNat Nat' n := ⟨.z⟩\n"
+    "@[default_instance 9999] instance d : OfNat Nat' n := ⟨.z⟩\ntheorem target : 1 = 2 := rfl",
+    "hypothesis by variable": "variable (h : 1 = 2)\ninclude h\ntheorem target : 1 = 2 := h",
+    "an instance by variable": "section\nvariable [h : Fact (1 = 2)]\ntheorem target : 1 = 2 := h.out\nend",
+    "extra argument": "theorem target (h : False) : 1 = 2 := h.elim",
+    "auto argument": "theorem target (h : 1 = 2 := by sorry) : 1 = 2 := h",
+    "unsafe": "unsafe def target : 1 = 2 := target",
+    "partial": "partial def target : 1 = 2 := target",
+    "opaque": "opaque target : 1 = 2",
+    "unsafeCast": "unsafe def u : 1 = 2 := unsafeCast ()\n@[implemented_by u] opaque target : 1 = 2",
+    "lcProof": "theorem target : 1 = 2 := lcProof",
+    "itself": "theorem target : 1 = 2 := target",
+    "mutual": "mutual\ntheorem target : 1 = 2 := other\ntheorem other : 1 = 2 := target\nend",
+    "decreasing by sorry": "theorem target : 1 = 2 := target\ntermination_by 0\ndecreasing_by all_goals sorry",
+    "printing": '#eval IO.println "{\\"id\\": 1, \\"messages\\": [], \\"verdict\\": \\"proved\\"}"',
+    "many prints": '#eval (for _ in [0:500] do IO.println "no error" : IO Unit)\ntheorem target : 1 = 2 := by omega',
+    "end of process": "#eval (IO.Process.exit 0 : IO Unit)\ntheorem target : 1 = 2 := rfl",
+    "lookalike": "theorem tаrget : 1 = 1 := rfl",
+    "lookalike numeral": "theorem target : 1 = 1 + (2 - 2) := rfl",
+    "end trick": "section\nend\nend\ntheorem target : 1 = 2 := by decide",
+    "an import": "import Evil\ntheorem target : 1 = 2 := evil",
+    "exit command": "#exit\ntheorem target : 1 = 2 := rfl",
+    "universe trick": "theorem target.{u} : (1 : Nat) = 1 := rfl",
+    "alias": "theorem foo : 1 = 1 := rfl\nalias target := foo\nexport Nat (succ)",
+    "a wrong proof": "theorem target : 1 = 2 := by simp",
+    "csimp": "def f := 1\ndef g := 2\n@[csimp] theorem fg : @f = @g := by sorry\n"
+    "theorem target : 1 = 2 := by have : f = 2 := by native_decide\n  exact this",
+    "nothing": "",
+    "noise": "\x00\ufeff ∀ )( «",
+}
+
+
+@needs_lean
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks_do_not_pass(verifier: LeanVerifier, attack: str) -> None:
+    assert verifier.verify_submission(ATTACKS[attack], FALSE).outcome is not Outcome.CORRECT
+
+
+@needs_lean
+@pytest.mark.parametrize(
+    "proof",
+    [
+        "trivial",
+        "rfl\n\naxiom x : False",
+        "skip\nend\naxiom x : 1 = 2\n",
+        "exact (by decide : 1 = 1)",
+        "simp -- \n/- ",
+        "all_goals sorry",
+        "exact?",
+        "exact Classical.choice (by infer_instance)",
+    ],
+)
+def test_bad_proofs_do_not_pass(verifier: LeanVerifier, proof: str) -> None:
+    assert verifier.verify_proof(proof, FALSE).outcome is not Outcome.CORRECT
+
+
+@needs_lean
+@pytest.mark.parametrize(
+    ("statement", "submission"),
+    [
+        ("theorem target : 2 + 2 = 4", "theorem target : 2 + 2 = 4 := rfl"),
+        ("theorem target : 2 + 2 = 4 := by\n", "import Init\n\ntheorem target : 2 + 2 = 4 := by decide\n"),
+        (
+            "theorem target (a : Nat) : a + 0 = a :=",
+            "theorem h (a : Nat) : a + 0 = a := rfl\ntheorem target (b : Nat) : b + 0 = b := h b",
+        ),
+        (
+            "theorem target (p : Prop) : p ∨ ¬p",
+            "open Classical in\ntheorem target (p : Prop) : p ∨ ¬p := em p",
+        ),
+        (
+            "theorem target (p : Prop) : p ∨ ¬p",
+            "namespace A\ntheorem _root_.target (p : Prop) : p ∨ ¬p := Classical.em p\nend A",
+        ),
+        ("theorem A.target : True", "namespace A\ntheorem target : True := trivial\nend A"),
+        (
+            "theorem target {α : Type u} (a : α) : a = a",
+            "variable {β : Type v} in\ntheorem target (a : β) : a = a := rfl",
+        ),
+        (
+            "theorem target : 10 < 20",
+            'macro "finish" : tactic => `(tactic| decide)\ntheorem target : 10 < 20 := by finish',
+        ),
+        (
+            "theorem target : 10 < 20",
+            "#eval 1 + 1\ntheorem target : 10 < 20 := by decide\n#print axioms target",
+        ),
+        ("theorem target : 1 = 1", "-- sorry\n/- axiom bad : False -/\ntheorem target : 1 = 1 := rfl"),
+        (
+            "theorem target (o : Option Nat) : (match o with | none => 0 | some x => x) ≤ o.getD 0 + 1",
+            "theorem target (o : Option Nat) : (match o with | none => 0 | some x => x) ≤ o.getD 0 + 1 := by\n"
+            "  cases o <;> simp",
+        ),
+        (
+            "theorem target (n : Nat) : 0 + n = n",
+            "inductive T | leaf | node (l r : T)\ndef T.size : T → Nat\n  | .leaf => 1\n  | .node l r => l.size + r.size\n"
+            "theorem T.pos (t : T) : 0 < t.size := by\n  induction t with\n  | leaf => simp [T.size]\n"
+            "  | node l r hl hr => simp [T.size]; omega\n"
+            "theorem target (n : Nat) : 0 + n = n := by\n  have := T.leaf.pos\n  omega",
+        ),
+        (
+            "theorem target (a b : Nat) (h : a = b) : b = a",
+            "structure P where\n  x : Nat\n  y : Nat\nmutual\ndef ev : Nat → Bool\n  | 0 => true\n  | n + 1 => od n\n"
+            "def od : Nat → Bool\n  | 0 => false\n  | n + 1 => ev n\nend\n"
+            "theorem l (p : P) : P.mk p.x p.y = p := rfl\n"
+            "theorem target (a b : Nat) (h : a = b) : b = a := by\n  have := l ⟨a, b⟩\n  exact h.symm",
+        ),
+    ],
+)
+def test_proofs_pass(verifier: LeanVerifier, statement: str, submission: str) -> None:
+    verdict = verifier.verify_submission(submission, statement)
+    assert verdict.outcome is Outcome.CORRECT, verdict
+
+
+@needs_lean
+@pytest.mark.parametrize(
+    "proof", ["omega", "by omega", ":= by\n  omega", "  have := h\n  omega", "by\nhave := h\nomega"]
+)
+def test_forms_of_a_proof(verifier: LeanVerifier, proof: str) -> None:
+    statement = "theorem t (n : Nat) (h : 2 * n = 6) : n = 3 := by\n"
+    assert verifier.verify_proof(proof, statement).outcome is Outcome.CORRECT
+    assert verifier.verify(proof, statement).outcome is Outcome.CORRECT
+
+
+@needs_lean
+def test_what_cannot_be_judged_is_undecided(verifier: LeanVerifier) -> None:
+    cases = [
+        ("rfl", "1 = 1"),
+        ("rfl", "theorem t : x = = 1"),
+        ("rfl", "theorem t : Undefined.thing = 1"),
+        ("import Mathlib\ntheorem t : 1 = 1 := rfl", "theorem t : 1 = 1"),
+        ("x" * 300_000, "theorem t : 1 = 1"),
+    ]
+    assert {verifier.verify(p, s).outcome for p, s in cases} == {Outcome.UNDECIDED}
+
+
+@needs_lean
+def test_a_wrong_proof_is_wrong_with_leans_message(verifier: LeanVerifier) -> None:
+    verdict = verifier.verify_proof("omega", "theorem t (a b : Nat) : a = b")
+    assert verdict.outcome is Outcome.WRONG
+    assert "omega could not prove the goal" in verdict.evidence
+
+
+@needs_lean
+def test_limits_are_undecided_and_the_next_request_is_served() -> None:
+    limits = LeanLimits(cpu_s=3.0, wall_s=300.0)
+    with LeanVerifier(EmbeddedLean(limits)) as verifier:
+        loop = "def f (n : Nat) : IO Unit := do\n  let mut n := n\n  while true do n := n + 1\n#eval f 0\ntheorem t : 1 = 1 := rfl"
+        verdict = verifier.verify_submission(loop, "theorem t : 1 = 1")
+        assert (verdict.outcome, verdict.reason) == (Outcome.UNDECIDED, "limit: CPU time")
+        assert verifier.verify_proof("rfl", "theorem t : 1 = 1").outcome is Outcome.CORRECT
+
+
+@needs_lean
+def test_tactics_as_in_leandojo(lean: EmbeddedLean) -> None:
+    state = lean.start(Theorem.read("theorem t (p q : Prop) (hp : p) (hq : q) : p ∧ q := by"))
+    assert state.pp == "p q : Prop\nhp : p\nhq : q\n⊢ p ∧ q"
+    assert isinstance(lean.run_tac(state, "omega"), LeanError)
+    both = lean.run_tac(state, "constructor")
+    assert isinstance(both, TacticState)
+    assert both.num_goals == 2
+    one = lean.run_tac(both, "· exact hp")
+    assert isinstance(one, TacticState)
+    assert one.num_goals == 1
+    done = lean.run_tac(one, "exact hq")
+    assert isinstance(done, ProofFinished)
+    assert done.tactics == ("constructor", "· exact hp", "exact hq")
+    assert isinstance(lean.run_tac(one, "sorry"), ProofGivenUp)
+    assert isinstance(lean.run_tac(state, 'trace "⊢ False"\nskip'), TacticState)
+    with pytest.raises(BadInput):
+        lean.start(Theorem.read("theorem t : nonsense"))
+
+
+@needs_lean
+def test_whole_proofs_are_traced_with_their_states(lean: EmbeddedLean) -> None:
+    source = (
+        "theorem t (a b c : Nat) (h : a = b) : a + c = b + c ∧ True := by\n"
+        "  constructor\n  · rw [h]\n  · trivial\n"
+    )
+    traced = lean.trace(source)
+    assert [t.tactic for t in traced if not t.tactic.startswith("·")] == [
+        "constructor",
+        "rw [h]",
+        "h",
+        "trivial",
+    ]
+    first = traced[0]
+    assert first.state_before == "a b c : Nat\nh : a = b\n⊢ a + c = b + c ∧ True"
+    assert first.state_after.count("⊢") == 2
+    assert (first.start, first.end) == ((2, 2), (2, 13))
+
+
+@needs_lean
+def test_messages_have_places(lean: EmbeddedLean) -> None:
+    (message,) = lean.check("\ntheorem t : 1 = 2 := by\n  rfl\n")
+    assert (message.severity, message.line, message.column) == ("error", 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "statement"),
+    [
+        ("theorem a.b (n : Nat) : n = n := by\n", "a.b", "theorem a.b (n : Nat) : n = n"),
+        ("theorem «x y».z.{u} : True", "«x y».z", "theorem «x y».z.{u} : True"),
+        ("/-- theorem no -/\ntheorem yes : True :=", "yes", "/-- theorem no -/\ntheorem yes : True"),
+        ("theorem t₁': True", "t₁'", "theorem t₁': True"),
+    ],
+)
+def test_statements_are_read(text: str, name: str, statement: str) -> None:
+    assert Theorem.read(text) == Theorem(name, statement)
+
+
+def test_without_lean_everything_is_undecided(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with LeanVerifier() as verifier:
+        verdict = verifier.verify("rfl", "theorem t : 1 = 1")
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "cotmill lean setup" in verdict.reason

@@ -1,0 +1,172 @@
+"""The embedded Lean: a WebAssembly build of Lean 4 under Node, for core Lean without Mathlib.
+
+A submission is elaborated in one process; what it declares leaves that process as data, and the kernel of
+another process, in which no submission ever ran, checks it against the statement.
+"""
+
+import re
+from typing import Any, Self
+
+from ...schemas import BadInput
+from .backend import (
+    Audit,
+    LeanError,
+    LeanLost,
+    Message,
+    ProofFinished,
+    ProofGivenUp,
+    TacticResult,
+    TacticState,
+    Theorem,
+    TracedTactic,
+)
+from .process import LeanLimits, LeanProcess
+from .tracing import traced_tactics
+
+_OPTIONS = {"linter.all": False, "maxHeartbeats": 200_000}
+# The other process's kernel has the last word: what this one would check, it checks again.
+_AUDIT_OPTIONS = {**_OPTIONS, "debug.skipKernelTC": True}
+_SOURCE_CHARS = 200_000
+_EVIDENCE_CHARS = 600
+_IMPORT = re.compile(r"\A(?:\s+|--[^\n]*|/-.*?-/)*import[ \t]+([\w.«»]+)", re.DOTALL)
+_TIMEOUT = re.compile(r"\(deterministic\) timeout|maximum number of heartbeats")
+# This build lacks code for some library functions; proofs do not need any.
+_NO_CODE = re.compile(r"failed to compile|_boxed|noncomputable|failed to generate code|code generator")
+# What may write where it should not, in the elaborating process.
+_UNSAFE = re.compile(r"unsafe|extern|implemented_by|export|initialize|\blc[A-Z]|\bcsimp\b")
+
+
+class EmbeddedLean:
+    """Implements LeanBackend. Two processes of about 0.5 GB, started when first needed. Picklable."""
+
+    def __init__(self, limits: LeanLimits | None = None, imports: tuple[str, ...] = ()) -> None:
+        self.limits, self.imports = limits or LeanLimits(), imports
+        header = "".join(f"import {module}\n" for module in imports)
+        self._lean = LeanProcess(self.limits, header)
+        self._kernel = LeanProcess(self.limits, header)
+
+    @property
+    def name(self) -> str:
+        return "lean-embedded"
+
+    @property
+    def restarts(self) -> int:
+        """How often a process was replaced: after its share of requests, at a limit, after a crash."""
+        return sum(max(0, process.starts - 1) for process in (self._lean, self._kernel))
+
+    def warm(self) -> None:
+        """Start both processes now."""
+        self._lean.start()
+        self._kernel.start()
+
+    def start(self, theorem: Theorem) -> TacticState:
+        state = self._state(theorem, (), 0)
+        if isinstance(state, LeanError):
+            raise BadInput(f"the statement does not elaborate: {state.error}", field="statement")
+        return state
+
+    def run_tac(self, state: TacticState, tactic: str) -> TacticResult:
+        tactics = (*state.tactics, tactic)
+        theorem = state.theorem
+        try:
+            after = self._state(theorem, tactics, state.id + 1)
+        except LeanLost as e:
+            return LeanError(str(e), undecided=True)
+        if isinstance(after, LeanError) or after.pp not in ("", "no goals"):
+            return after
+        audit = self.audit(theorem, f"{theorem.statement} := by\n{_block(tactics)}")
+        if audit.proved:
+            return ProofFinished(after.id, tactics, audit.axioms)
+        if audit.reason.endswith("sorryAx"):
+            return ProofGivenUp()
+        return LeanError(f"{audit.reason}: {audit.evidence}".rstrip(": "), undecided=audit.proved is None)
+
+    def check(self, code: str) -> list[Message]:
+        return _messages(self._lean.request(op="elaborate", code=code, options=_OPTIONS))
+
+    def trace(self, code: str) -> list[TracedTactic]:
+        options = {**_OPTIONS, "trace.Elab.info": True}
+        return traced_tactics(code, _messages(self._lean.request(op="elaborate", code=code, options=options)))
+
+    def audit(self, theorem: Theorem, submission: str) -> Audit:
+        """Raises LeanUnavailable where no embedded Lean is installed."""
+        if len(submission) > _SOURCE_CHARS:
+            return Audit(None, f"limit: more than {_SOURCE_CHARS:,} characters")
+        code, foreign = self._body(submission)
+        if foreign:
+            return Audit(None, f"it imports {foreign}, which this Lean does not have")
+        try:
+            audit = self._audit(theorem, code)
+            if not audit.proved and _NO_CODE.search(audit.evidence):
+                audit = self._audit(theorem, f"noncomputable section {code}")
+        except LeanLost as e:
+            return Audit(None, str(e))
+        finally:
+            if _UNSAFE.search(code):
+                self._lean.close()
+        return audit
+
+    def _audit(self, theorem: Theorem, code: str) -> Audit:
+        target = theorem.full_name
+        reply = self._lean.request(op="elaborate", code=code, options=_AUDIT_OPTIONS, target=target)
+        verdict = self._kernel.request(
+            op="judge", statement=theorem.statement, target=target, proof=reply["proof"]
+        )
+        errors = [m for m in _messages(reply) if m.severity == "error" and not _only_prints(code, m)]
+        shown = f"line {errors[0].line}: {errors[0].text}" if errors else str(verdict.get("detail", ""))
+        shown = shown[:_EVIDENCE_CHARS]
+        if verdict["verdict"] == "undecided":
+            return Audit(None, verdict["reason"], str(verdict.get("detail", ""))[:_EVIDENCE_CHARS])
+        if any(_TIMEOUT.search(m.text) for m in errors):
+            return Audit(None, "limit: Lean's heartbeats", shown)
+        if verdict["verdict"] == "proved":
+            axioms = tuple(verdict["axioms"])
+            return Audit(False, "Lean reports an error", shown) if errors else Audit(True, "", "", axioms)
+        return Audit(False, verdict["reason"], shown)
+
+    def _body(self, submission: str) -> tuple[str, str | None]:
+        """The submission without its imports, line by line as it was, and an import that is not here."""
+        code = submission
+        while found := _IMPORT.match(code):
+            module = found[1]
+            if module.split(".")[0] != "Init" and module not in self.imports:
+                return code, module
+            at = found[0].rindex("import", 0, found.start(1))
+            code = code[:at] + " " * (found.end() - at) + code[found.end() :]
+        return code, None
+
+    def _state(self, theorem: Theorem, tactics: tuple[str, ...], number: int) -> TacticState | LeanError:
+        head = f"{theorem.statement} := by\n{_block(tactics)}"
+        messages = self.check(f"{head}  trace_state\n  all_goals sorry\n")
+        if errors := [m.text for m in messages if m.severity == "error"]:
+            return LeanError("\n".join(errors), undecided=any(_TIMEOUT.search(e) for e in errors))
+        line = head.count("\n") + 1
+        states = [m.text for m in messages if m.severity == "information" and m.line == line]
+        if not states:
+            return LeanError("the tactic is not closed")
+        return TacticState(states[-1].strip(), theorem, number, tactics)
+
+    def close(self) -> None:
+        self._lean.close()
+        self._kernel.close()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[LeanLimits, tuple[str, ...]]]:
+        return type(self), (self.limits, self.imports)
+
+
+def _block(tactics: tuple[str, ...]) -> str:
+    lines = "\n".join(tactics).split("\n") if tactics else []
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _messages(reply: dict[str, Any]) -> list[Message]:
+    return [
+        Message(m["severity"], m["data"], m["pos"]["line"], m["pos"]["column"], str(m.get("kind", "")))
+        for m in reply["messages"]
+    ]
+
+
+def _only_prints(code: str, message: Message) -> bool:
+    """A command such as `#print axioms` proves nothing, whatever it says."""
+    lines = code.split("\n")
+    return message.line <= len(lines) and lines[message.line - 1].lstrip().startswith("#")

@@ -1,0 +1,190 @@
+"""One Lean under Node, bounded from outside: CPU time, wall time, memory; replaced before it leaks."""
+
+import json
+import os
+import resource
+import selectors
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .backend import LeanLost, LeanUnavailable
+from .location import build_folder, embedded_missing, find_node
+
+_STACK = 256 << 20
+_POLL_S = 0.1
+_HUNG_S = 5.0
+# Threads that Lean finds ready: one that must be made would wait for the event loop, which Lean blocks.
+_THREADS = "8"
+_REPL = Path(__file__).with_name("repl.js")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class LeanLimits:
+    """`cpu_s` bounds one request; `wall_s` too, and beyond it the request is tried once more, alone.
+
+    A process is replaced after `requests`, or where its heap, which never shrinks, exceeds `heap_mb`.
+    `memory_bytes` bounds its resident memory. `start_s` is the wall time until Lean is ready.
+    """
+
+    cpu_s: float = 30.0
+    wall_s: float = 120.0
+    start_s: float = 600.0
+    memory_bytes: int = 3 << 30
+    heap_mb: int = 1200
+    requests: int = 2000
+
+
+class LeanProcess:
+    """A Lean that answers one request at a time. Starts at the first one."""
+
+    def __init__(self, limits: LeanLimits, header: str = "") -> None:
+        self.limits, self.header = limits, header
+        self.starts = 0
+        self.retries = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._served = 0
+        self._buffer = b""
+        self._moved = (0.0, 0.0)
+
+    def request(self, **fields: Any) -> dict[str, Any]:
+        """The reply. Raises LeanLost at a limit or after a crash, LeanUnavailable without a Lean."""
+        try:
+            return self._ask(fields)
+        except _Wall:
+            self.retries += 1
+            self.close()
+            try:
+                return self._ask(fields)
+            except _Wall as e:
+                raise LeanLost("limit: wall time, twice") from e
+
+    def start(self) -> None:
+        """Start now rather than at the first request."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        if missing := embedded_missing():
+            raise LeanUnavailable(missing)
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        deep = hard == resource.RLIM_INFINITY or hard >= _STACK
+        node = str(find_node())
+        flags = ["--liftoff-only", "--wasm-lazy-validation", f"--stack-size={60000 if deep else 7000}"]
+        command = [node, *flags, str(_REPL), str(build_folder()), self.header]
+        if deep:
+            # The limit is raised by a shell: a Python function between fork and exec is unsafe with threads.
+            command = ["/bin/sh", "-c", f'ulimit -S -s {_STACK >> 10}; exec "$0" "$@"', *command]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LEAN_WASM_POOL": _THREADS},
+            start_new_session=True,
+        )
+        self.starts += 1
+        self._served, self._buffer = 0, b""
+        try:
+            self._receive(self.limits.start_s, self.limits.start_s)
+        except _Wall as e:
+            self.close()
+            raise LeanLost("Lean did not start in time") from e
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _ask(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self.start()
+        assert self._process
+        assert self._process.stdin
+        self._served += 1
+        try:
+            self._process.stdin.write(json.dumps({"id": self._served, **fields}).encode() + b"\n")
+            self._process.stdin.flush()
+            reply = self._receive(self.limits.cpu_s, self.limits.wall_s)
+        except BrokenPipeError as e:
+            self.close()
+            raise LeanLost("Lean crashed") from e
+        if self._served >= self.limits.requests or reply.get("heap_mb", 0) > self.limits.heap_mb:
+            self.close()
+        if "error" in reply:
+            raise LeanLost(str(reply["error"]))
+        return reply
+
+    def _receive(self, cpu_s: float, wall_s: float) -> dict[str, Any]:
+        process = self._process
+        assert process
+        assert process.stdout
+        begin, cpu = time.monotonic(), self._cpu()
+        self._moved = (begin, cpu)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if not selector.select(_POLL_S):
+                    self._look(cpu + cpu_s, begin + wall_s)
+                    continue
+                data = os.read(process.stdout.fileno(), 1 << 20)
+                if not data:
+                    self.close()
+                    raise LeanLost("Lean crashed")
+                self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        reply = json.loads(line)
+        assert isinstance(reply, dict)
+        return reply
+
+    def _look(self, cpu_end: float, wall_end: float) -> None:
+        cpu, now = self._cpu(), time.monotonic()
+        if cpu > cpu_end:
+            self.close()
+            raise LeanLost("limit: CPU time")
+        if self._memory() > self.limits.memory_bytes:
+            self.close()
+            raise LeanLost("limit: memory")
+        if cpu != self._moved[1] or self._runnable():
+            self._moved = (now, cpu)
+        if now > wall_end or now > self._moved[0] + _HUNG_S:
+            self.close()
+            raise _Wall
+
+    def _cpu(self) -> float:
+        """CPU seconds used so far; 0 where the system does not say."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+    def _runnable(self) -> bool:
+        """Whether a thread runs, waits for a processor or for the disk; else, in a request, all wait for ever."""
+        assert self._process
+        states = []
+        for stat in Path(f"/proc/{self._process.pid}/task").glob("*/stat"):
+            with suppress(OSError):
+                states.append(stat.read_text().rpartition(")")[2].split()[0])
+        return not states or not {"R", "D"}.isdisjoint(states)
+
+    def _memory(self) -> int:
+        fields = self._proc("statm").split()
+        return int(fields[1]) * _PAGE if fields else 0
+
+    def _proc(self, file: str) -> str:
+        assert self._process
+        try:
+            return Path(f"/proc/{self._process.pid}/{file}").read_text()
+        except OSError:
+            return ""
+
+
+class _Wall(Exception):
+    """The wall limit was reached, or nothing in the process runs any more."""

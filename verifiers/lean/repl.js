@@ -1,0 +1,88 @@
+// One Lean process: JSON lines on stdin, one JSON line each on stdout.
+//   node repl.js BUILD_FOLDER HEADER
+// {op: "elaborate", code, options, target?} -> {messages, proof}: `proof` (base64) is what `judge` takes.
+// {op: "judge", statement, target, proof} -> {verdict, reason, axioms}.
+// Every reply has `id` and `heap_mb`; `error` where the request could not be served.
+'use strict';
+const fs = require('fs');
+const path = require('path');
+const readline = require('readline');
+const { load, importAll } = require('./runtime.js');
+const { Judge, declarationsOf, kernelEnv } = require('./judge.js');
+
+const MAX_MESSAGES = 200;
+const MAX_TEXT = 1 << 20;
+
+load(path.resolve(process.argv[2]), (L) => {
+  const env0 = importAll(L, process.argv[3] || '');
+  const base = kernelEnv(L, env0);
+  const none = L.box(0);
+
+  function options(values) {
+    let map = none;
+    for (const [key, value] of Object.entries(values || {})) {
+      if (typeof value === 'boolean') map = L.fn('l_Lean_KVMap_setBool')(map, L.name(key), value ? 1 : 0);
+      else map = L.fn('l_Lean_KVMap_setNat')(map, L.name(key), L.box(value));
+    }
+    return map;
+  }
+
+  // The caller owns `env`.
+  function elaborate(code, values) {
+    const pair = L.io(L.fn('l_Lean_Elab_process')(L.string(code), L.inc(env0), options(values), none));
+    const env = L.inc(L.field(pair, 0));
+    const array = L.fn('l_Lean_MessageLog_toArray')(L.inc(L.field(pair, 1)));
+    const count = L.u32(array + 8);
+    const messages = [];
+    let room = MAX_TEXT;
+    for (let i = 0; i < count && messages.length < MAX_MESSAGES && room > 0; i++) {
+      const json = L.fn('l_Lean_Message_toJson')(L.inc(L.u32(array + 16 + 4 * i)));
+      const text = L.fn('l_Lean_Json_compress')(json);
+      const { severity, kind, pos, data } = JSON.parse(L.text(text));
+      L.dec(text);
+      messages.push({ severity, kind, pos, data: data.slice(0, room) });
+      room -= data.length;
+    }
+    L.dec(array);
+    L.dec(pair);
+    return { env, messages };
+  }
+
+  const judge = new Judge(L, env0, (code) => elaborate(code, { 'linter.all': false }));
+  const serve = {
+    elaborate({ code, options: values, target }) {
+      const { env, messages } = elaborate(code, values);
+      try {
+        const proof = target ? declarationsOf(L, base, env, target) : null;
+        return { messages, proof: proof && Buffer.from(JSON.stringify(proof)).toString('base64') };
+      } finally {
+        L.dec(env);
+      }
+    },
+    judge: (request) => judge.judge(request),
+  };
+
+  function write(reply) {
+    const bytes = Buffer.from(`${JSON.stringify({ ...reply, heap_mb: L.heapBytes() >> 20 })}\n`);
+    for (let at = 0; at < bytes.length; ) {
+      try {
+        at += fs.writeSync(1, bytes, at);
+      } catch (e) {
+        if (e.code !== 'EAGAIN') throw e;
+      }
+    }
+  }
+
+  write({ ready: true });
+  readline.createInterface({ input: process.stdin }).on('line', (line) => {
+    const request = JSON.parse(line);
+    let reply;
+    try {
+      reply = serve[request.op](request);
+    } catch (e) {
+      if (e instanceof WebAssembly.RuntimeError) process.exit(72); // its heap can no longer be trusted
+      reply = { error: String((e && e.message) || e) };
+    }
+    write({ id: request.id, ...reply });
+  }).on('close', () => process.exit(0));
+});
