@@ -166,7 +166,7 @@ class LeanProcess:
         return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
     def _runnable(self) -> bool:
-        """Whether a thread runs, waits for a processor or for the disk; else, in a request, all wait for ever."""
+        """Whether a thread runs, or waits for a processor or the disk; else all wait for ever."""
         assert self._process
         states = []
         for stat in Path(f"/proc/{self._process.pid}/task").glob("*/stat"):

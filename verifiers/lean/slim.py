@@ -62,7 +62,7 @@ class UnknownBuild(Exception):
 
 
 def rewrite(package: Path, target: Path) -> None:
-    """`lean.js` and `lean.wasm` of `package` to `lean-slim.{js,wasm,sym}` in `target`. Takes 10 s of CPU time.
+    """`lean.js` and `lean.wasm` of `package` to `lean-slim.{js,wasm,sym}` in `target`.
 
     Raises UnknownBuild where the files are not as expected.
     """
@@ -249,7 +249,7 @@ def _hash_table(symbols: dict[str, int]) -> bytes:
     table[0] = size - 1
     seen: set[tuple[int, int]] = set()
     for name, value in symbols.items():
-        key: tuple[int, int] = struct.unpack_from("<II", hashlib.sha1(name.encode()).digest())  # type: ignore[assignment]
+        key: tuple[int, int] = struct.unpack_from("<II", hashlib.sha1(name.encode()).digest())
         if key in seen:
             raise ValueError(f"two symbols with one hash: {name}")
         seen.add(key)

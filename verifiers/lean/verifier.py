@@ -26,7 +26,7 @@ class LeanVerifier(Closing):
         return self.backend.name
 
     def verify(self, prediction: str, reference: str) -> Verdict:
-        """`reference`: `theorem NAME … : …`; `prediction`: a whole file that holds such a theorem, or a proof."""
+        """`reference`: `theorem NAME … : …`; `prediction`: a whole file that holds it, or a proof."""
         try:
             theorem = Theorem.read(reference)
         except BadInput as e:
