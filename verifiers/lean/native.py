@@ -62,7 +62,7 @@ class NativeLean:
         return "lean-native"
 
     def start(self, theorem: Theorem) -> TacticState:
-        """Raises LeanUnavailable without lake or lean-dojo, BadInput where the repository has no such theorem."""
+        """Raises LeanUnavailable without lake or lean-dojo, BadInput where there is no such theorem."""
         if missing := native_missing():
             raise LeanUnavailable(missing)
         self.close()

@@ -1,4 +1,4 @@
-"""lean-dojo's own process: JSON lines on stdin and stdout. The first line names a theorem, others a tactic."""
+"""lean-dojo's own process: JSON lines on stdin and stdout; the first names a theorem, the rest tactics."""
 
 import json
 import os
