@@ -81,7 +81,8 @@ class Workbench:
     def raise_if_lost(self) -> None:
         """Raises CotmillError where the model server was lost: the shard is not finished then."""
         if "_server" in self.__dict__ and self._server.lost is not None:
-            raise CotmillError(f"the model server was {self._server.lost}")
+            lost, self._server.lost = self._server.lost, None
+            raise CotmillError(f"the model server was {lost}")
 
     @cached_property
     def _server(self) -> "ServedPolicy":
