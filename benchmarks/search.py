@@ -2,8 +2,8 @@
 
     python benchmarks/search.py
 
-The same settings for both; the single tree is the mean of every eighth of the 64 games, each searched alone.
-Interleaved, the best of three of each counts. The overhead is what a search takes outside the policy's own
+The single tree is the mean of every sixteenth of the 64 games, each searched alone and one simulation at a
+time; the 64 run four at a time each. Interleaved, the best of three of each counts. The overhead is what a search takes outside the policy's own
 calls: the tree, the traces, their verification.
 """
 
@@ -25,8 +25,9 @@ from cotmill.models.policy import Policy, Sample, SampleRequest
 from cotmill.schemas import Seed
 from cotmill.verifiers.math import MathVerifier
 
-TREES, ALONE, MOVES, ROUNDS = 64, 8, 2, 3
-SETTINGS = SearchSettings(simulations=16, max_moves=MOVES, splices=0, max_tokens=200)
+TREES, ALONE, MOVES, ROUNDS = 64, 4, 2, 3
+ONE = SearchSettings(simulations=16, max_moves=MOVES, splices=0, max_tokens=200)
+MANY = ONE.model_copy(update={"parallel": 4})
 
 
 class Timed:
@@ -65,13 +66,15 @@ class Run:
         return self.simulations / self.seconds
 
 
-def run(policy: LocalPolicy, verifier: MathVerifier, shards: Sequence[Sequence[Seed]]) -> Run:
+def run(
+    policy: LocalPolicy, verifier: MathVerifier, shards: Sequence[Sequence[Seed]], settings: SearchSettings
+) -> Run:
     """Search one shard after another."""
     timed = Timed(policy)
     simulations = rows = calls = 0
     start = time.perf_counter()
     for seeds in shards:
-        stats = search_shard(seeds, timed, verifier, SETTINGS, run_seed=1).stats
+        stats = search_shard(seeds, timed, verifier, settings, run_seed=1).stats
         if stats.failed:
             sys.exit(f"a game failed: {stats.failed[0][1]}")
         simulations += stats.simulations
@@ -87,14 +90,14 @@ def main() -> None:
     one: list[Run] = []
     many: list[Run] = []
     with MathVerifier() as verifier:
-        run(policy, verifier, [seeds[:1]])
+        run(policy, verifier, [seeds[:1]], ONE)
         for _ in range(ROUNDS):
-            one.append(run(policy, verifier, [[seed] for seed in seeds[:: TREES // ALONE]]))
-            many.append(run(policy, verifier, [seeds]))
+            one.append(run(policy, verifier, [[seed] for seed in seeds[:: TREES // ALONE]], ONE))
+            many.append(run(policy, verifier, [seeds], MANY))
     single, all_trees = max(one, key=lambda r: r.rate), max(many, key=lambda r: r.rate)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
-    print(f"{SETTINGS.simulations} simulations a move, {MOVES} moves, one thread; best of {ROUNDS}")
+    print(f"{ONE.simulations} simulations a move, {MOVES} moves, one thread; best of {ROUNDS}")
     print(f"{'':>10} {'simulations/s':>14} {'rows per call':>14} {'outside the model':>18}")
     for name, best in (("1 tree", single), (f"{TREES} trees", all_trees)):
         share = best.outside / best.seconds
