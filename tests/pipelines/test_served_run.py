@@ -94,7 +94,6 @@ def test_a_lost_server_stops_the_run_and_the_same_command_goes_on(config: Path, 
             "What is 1 + 1?\n1 + 1 =",
             "1 + 1 = 2",
         }
-        assert cotmill("check", out).returncode == 0
         asked = told.asked.total()
 
         # A new folder, the same journal: the probe asks, the run does not.
