@@ -68,7 +68,11 @@ class Judge {
     const axioms = new Set();
     let env = L.inc(known.env);
     try {
-      const text = (i) => this.nameText(importer.name(i));
+      const texts = new Map();
+      const text = (i) => {
+        if (!texts.has(i)) texts.set(i, this.nameText(importer.name(i)));
+        return texts.get(i);
+      };
       for (const [tag, name] of data.exprs) {
         if (tag !== 4) continue;
         const used = text(name);
