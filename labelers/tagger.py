@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas import ActSpan, BadInput, Inventory, Trace
-from .tagger_features import Cues, features
+from .tagger_features import Cues, features, links
 from .tagger_segments import Boundary, Unit, units
 
 Array = NDArray[np.float32]
@@ -25,16 +25,17 @@ Array = NDArray[np.float32]
 # An act that the weights do not know wins a unit where its cue matches, unless the model is surer than this.
 _CUE_ODDS = 4.0
 _NEVER = -1e4
-_MATRICES = ("emission", "bias", "start", "transition", "join")
+_MATRICES = ("emission", "bias", "start", "transition", "stay", "join")
 _WORDS = ("acts", "names")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What training writes. K acts, F features, 5 kinds of boundary.
+    """What training writes. K acts, F features.
 
-    `emission` is (F, K), `bias` and `start` (K,), `transition` (K, K) from row to column; `join` (5, K) is
-    the probability that two neighbouring units of one act are one span, by what stands between them.
+    `emission` is (F, K), `bias` and `start` (K,), `transition` (K, K) from row to column; `stay` (6, K) is
+    added to its diagonal by how a unit is tied to the one before (`links`); `join` (5, K) is the probability
+    that two neighbouring units of one act are one span, by what stands between them.
     """
 
     acts: tuple[str, ...]
@@ -43,6 +44,7 @@ class Weights:
     bias: Array
     start: Array
     transition: Array
+    stay: Array
     join: Array
 
     def save(self, path: Path) -> None:
@@ -80,6 +82,7 @@ class Weights:
             bias=columns(self.bias),
             start=columns(self.start),
             transition=transition[pick],
+            stay=columns(self.stay),
             join=columns(self.join),
         )
 
@@ -157,7 +160,7 @@ class Tagger:
             hit = np.array([self.acts[k] in h for h in hints])
             rival = np.logaddexp.reduce(scores[:, self._known], axis=1)
             scores[:, k] = np.where(hit, np.maximum(rival, 0.0) + np.log(_CUE_ODDS), _NEVER)
-        return marginals(scores, self._w.start, self._w.transition)
+        return marginals(scores, self._w.start, self._w.transition, self._w.stay[links(text, found)])
 
 
 def as_units(text: str, spans: Sequence[tuple[int, int]]) -> list[Unit]:
@@ -174,22 +177,25 @@ def as_units(text: str, spans: Sequence[tuple[int, int]]) -> list[Unit]:
     return out
 
 
-def marginals(scores: Array, start: Array, transition: Array) -> Array:
+def marginals(scores: Array, start: Array, transition: Array, stay: Array) -> Array:
     """Posterior marginals of a linear chain by the scaled forward-backward algorithm.
 
-    `scores` (T, K) and `transition` (K, K) are log potentials; the result (T, K) has rows that sum to 1.
+    `scores` (T, K), `start` (K,), `transition` (K, K) and `stay` (T, K) are log potentials; `stay` is added
+    to the diagonal of the transition into t. The result (T, K) has rows that sum to 1.
     """
     n = len(scores)
     local = np.exp(scores - scores.max(1, keepdims=True))
     step = np.exp(transition - transition.max())
+    more = np.diag(step) * np.expm1(stay)  # (T, K)
     forward, backward = np.empty_like(local), np.ones_like(local)
     a = local[0] * np.exp(start - start.max())
     forward[0] = a / a.sum()
     for t in range(1, n):
-        a = (forward[t - 1] @ step) * local[t]
+        a = (forward[t - 1] @ step + forward[t - 1] * more[t]) * local[t]
         forward[t] = a / a.sum()
     for t in range(n - 2, -1, -1):
-        b = step @ (local[t + 1] * backward[t + 1])
+        ahead = local[t + 1] * backward[t + 1]
+        b = step @ ahead + more[t + 1] * ahead
         backward[t] = b / b.sum()
     product = forward * backward
     return np.asarray(product / product.sum(1, keepdims=True), np.float32)

@@ -15,6 +15,7 @@ _FILLERS = re.compile(
     r"(?:(?:so|okay|ok|alright|right|well|now|then|and|also|but|oh|ah|hmm+|hm|yes|yeah|no|wait|actually|next|finally|first|"
     r"again|anyway|similarly|furthermore|moreover|however|still|just)\b[\s,.:;!…—-]*)+"
 )
+_ITEM = re.compile(r"(?:[-*•+]|\(?(?:\d{1,3}|[a-z])[.)])\s", re.IGNORECASE)
 _MATH = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$.*?\$\$|\$(?![\s$])[^$]*?(?<!\s)\$(?!\d)", re.DOTALL)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`]+`", re.DOTALL)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|\d+(?:[.,]\d+)*|\S")
@@ -49,6 +50,7 @@ _SIGNS = {
 }
 
 
+LISTED = len(Boundary)
 _HEAD, _TAIL = 800, 200
 _GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 _AT_WORD = re.compile(r"\\b(?:\(\?:)?\w")
@@ -133,6 +135,12 @@ def features(text: str, units: Sequence[Unit], cues: Cues) -> tuple[list[list[st
     return out, hints
 
 
+def links(text: str, units: Sequence[Unit]) -> list[int]:
+    """How each unit is tied to the one before it: its boundary, or `LISTED` for two items of a list."""
+    item = [bool(_ITEM.match(text, u.start, u.end)) for u in units]
+    return [LISTED if i and item[i - 1] and item[i] else int(u.boundary) for i, u in enumerate(units)]
+
+
 def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     """Features of the unit's text alone, and its first two words."""
     prose = _CODE.sub(" §c ", lowered) if "`" in lowered else lowered
@@ -150,6 +158,8 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
         out += [f"{name}={' '.join(words[:n])}" for n in range(1, min(4, len(words)) + 1)]
     out += [f"m={name}" for name, mark in _MARKS if mark.search(lowered)]
     out += [f"m={name}" for name, sign in _SIGNS.items() if sign in lowered]
+    if _ITEM.match(piece):
+        out.append(f"item={_equation(lowered)}")
     out += _numbers(lowered, seen)
     count = sum(t.isalpha() and len(t) > 1 for t in tokens)
     opener, shape, end = " ".join(head[:2]), _equation(lowered), lowered[-1:]

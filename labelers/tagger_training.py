@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..generators.families import seed_at
 from ..schemas import ActSpan, Inventory, generator, markup, rng_key, split_steps
 from .tagger import Array, Weights, as_units
-from .tagger_features import Cues, features
+from .tagger_features import LISTED, Cues, features, links
 from .tagger_segments import Boundary, Unit, units
 
 if TYPE_CHECKING:
@@ -45,16 +45,17 @@ class Settings:
     dropout: float = 0.5
     batch: int = 16
     min_count: int = 2
+    max_features: int = 50_000
     seed: int = 7
 
 
 @dataclass(frozen=True)
 class Document:
-    """Features and act per unit. A `chain` has a start and transitions; single sentences have neither."""
+    """Features, act and link per unit. Single sentences have no links: they make no chain."""
 
     features: tuple[tuple[str, ...], ...]
     acts: tuple[str, ...]
-    chain: bool = True
+    links: tuple[int, ...] = ()
 
 
 def tagged_cots(folder: Path, pattern: str = "*.jsonl") -> Iterator[tuple[str, tuple[ActSpan, ...]]]:
@@ -99,7 +100,7 @@ def sentences(data: Path, inventory: Inventory, cues: Cues) -> list[Document]:
     for act, text in pairs:
         (names,), _ = features(text, [Unit(0, len(text), Boundary.STEP, 0)], cues)
         own = tuple(n for n in names if not n.startswith(_CONTEXT))
-        out.append(Document((own,), (act,), chain=False))
+        out.append(Document((own,), (act,)))
     return out
 
 
@@ -133,13 +134,14 @@ def train(
         units_rows = [[row[n] for n in u if n in row] for u in d.features]
         rows = np.array([r for u in units_rows for r in u])
         lengths = np.array([len(u) for u in units_rows])
-        data.append(_Encoded(rows, lengths, [column[a] for a in d.acts], d.chain))
+        data.append(_Encoded(rows, lengths, [column[a] for a in d.acts], d.links))
     emission = torch.nn.EmbeddingBag(len(names), k, mode="sum")
     torch.nn.init.zeros_(emission.weight)
     bias, start = torch.nn.Parameter(torch.zeros(k)), torch.nn.Parameter(torch.zeros(k))
     transition = torch.nn.Parameter(torch.zeros(k, k))
+    stay = torch.nn.Parameter(torch.zeros(LISTED + 1, k))
     groups = [
-        {"params": [emission.weight, transition], "weight_decay": s.decay / s.rate},
+        {"params": [emission.weight, transition, stay], "weight_decay": s.decay / s.rate},
         {"params": [bias, start], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=s.rate)
@@ -151,22 +153,25 @@ def train(
             batch = [data[i] for i in batches[index]]
             flat = np.concatenate([d.rows for d in batch])
             sizes = np.concatenate([d.sizes for d in batch])
-            kept = draw.random(len(flat)) >= s.dropout
-            offsets = np.concatenate([[0], np.cumsum(kept)])[np.cumsum(sizes) - sizes]
-            scores = emission(torch.from_numpy(flat[kept]), torch.from_numpy(offsets)) + bias
-            loss = _loss(scores, batch, start, transition)
+            on = draw.random(len(flat)) >= s.dropout
+            offsets = np.concatenate([[0], np.cumsum(on)])[np.cumsum(sizes) - sizes]
+            scores = emission(torch.from_numpy(flat[on]), torch.from_numpy(offsets)) + bias
+            loss = _loss(scores, batch, start, transition, stay)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
     with torch.no_grad():
+        weights = (emission.weight * (1 - s.dropout)).numpy()
+        kept = np.sort(np.argsort(-np.abs(weights).max(1), kind="stable")[: s.max_features])
         return Weights(
             acts=tuple(acts),
-            names=tuple(names),
-            emission=(emission.weight * (1 - s.dropout)).numpy(),
+            names=tuple(names[i] for i in kept),
+            emission=weights[kept],
             bias=bias.numpy(),
             start=start.numpy(),
             transition=transition.numpy(),
+            stay=stay.numpy(),
             join=join,
         )
 
@@ -178,41 +183,47 @@ class _Encoded:
     rows: NDArray[np.int64]
     sizes: NDArray[np.int64]
     acts: list[int]
-    chain: bool
+    links: tuple[int, ...]
 
 
 def _document(text: str, found: Sequence[Unit], acts: Sequence[str], cues: Cues) -> Document:
     names, _ = features(text, found, cues)
-    return Document(tuple(map(tuple, names)), tuple(acts))
+    return Document(tuple(map(tuple, names)), tuple(acts), tuple(links(text, found)))
 
 
 def _batches(data: Sequence[_Encoded], size: int) -> list[list[int]]:
     """Numbers of documents: chains of similar length together, single sentences 256 at once."""
-    chains = sorted((i for i, d in enumerate(data) if d.chain), key=lambda i: len(data[i].acts))
-    singles = [i for i, d in enumerate(data) if not d.chain]
+    chains = sorted((i for i, d in enumerate(data) if d.links), key=lambda i: len(data[i].acts))
+    singles = [i for i, d in enumerate(data) if not d.links]
     n = max(1, len(singles) // 256)
     cut = [chains[i : i + size] for i in range(0, len(chains), size)]
     return cut + [singles[i::n] for i in range(n) if singles]
 
 
-def _loss(scores: "Tensor", batch: Sequence[_Encoded], start: "Tensor", transition: "Tensor") -> "Tensor":
+def _loss(
+    scores: "Tensor", batch: Sequence[_Encoded], start: "Tensor", transition: "Tensor", stay: "Tensor"
+) -> "Tensor":
     """Negative log-likelihood per unit. `scores` (N, K) holds the units of the batch one after another."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     lengths = [len(d.acts) for d in batch]
     gold = torch.tensor([a for d in batch for a in d.acts])
-    if not batch[0].chain:
+    if not batch[0].links:
         return torch.nn.functional.cross_entropy(scores, gold)
     padded = pad_sequence(list(torch.split(scores, lengths)), batch_first=True)  # (B, T, K)
     target = pad_sequence(list(torch.split(gold, lengths)), batch_first=True)  # (B, T)
+    tied = pad_sequence([torch.tensor(d.links) for d in batch], batch_first=True)  # (B, T)
     live = torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None]
+    rows = torch.arange(len(batch))
     alpha = padded[:, 0] + start
     path = start[target[:, 0]] + padded[:, 0].gather(1, target[:, :1])[:, 0]
     for t in range(1, padded.shape[1]):
-        grown = torch.logsumexp(alpha[:, :, None] + transition, 1) + padded[:, t]
+        step = transition + torch.diag_embed(stay[tied[:, t]])  # (B, K, K)
+        grown = torch.logsumexp(alpha[:, :, None] + step, 1) + padded[:, t]
         alpha = torch.where(live[:, t, None], grown, alpha)
-        more = transition[target[:, t - 1], target[:, t]] + padded[:, t].gather(1, target[:, t : t + 1])[:, 0]
+        picked = step[rows, target[:, t - 1], target[:, t]]
+        more = picked + padded[:, t].gather(1, target[:, t : t + 1])[:, 0]
         path = path + torch.where(live[:, t], more, torch.zeros_like(more))
     return (torch.logsumexp(alpha, 1) - path).sum() / sum(lengths)
 
