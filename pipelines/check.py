@@ -1,7 +1,7 @@
 """A run's folder against its manifest: what is missing, damaged or foreign, and which rows cannot be true."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -179,7 +179,7 @@ class _Checker:
         if share is not None and _split(row["seed_id"], share) != shard.split:
             yield f"the hash of seed_id puts it outside {shard.split}"
         if shard.table == "traces":
-            self.described_steps += sum(bool(s and (s["method"] or s["reason"])) for s in row["steps"] or ())
+            self.described_steps += _labelled(row["steps"] or ())
         self.report.markup += row.get("markup") is not None
         yield from faults(shard.table, row)
 
@@ -216,3 +216,11 @@ def _tracked(shards: Sequence[ShardFile], console: "Console | None") -> Iterator
     from rich.progress import track
 
     return iter(track(shards, description="checking shards", console=console, transient=True))
+
+
+def _labelled(steps: Iterable[Mapping[str, Any] | None]) -> int:
+    """How many rows of `steps` a trace's steps make: none unless one of them was measured."""
+    known = [s for s in steps if s]
+    if not any(s["n_rollouts"] or s["reason"] for s in known):
+        return 0
+    return sum(bool(s["method"] or s["reason"]) for s in known)
