@@ -3,8 +3,8 @@
     python benchmarks/search.py
 
 The single tree is the mean of every sixteenth of the 64 games, each searched alone and one simulation at a
-time; the 64 run together, four simulations of each at a time. Interleaved, the best of three of each counts. The
-overhead is what a search takes outside the policy's own calls: the tree, the traces, their verification.
+time; the 64 run together, four simulations of each at a time. Interleaved, the best of three of each counts.
+The overhead is what a search takes outside the policy's own calls: tree, traces, verification.
 """
 
 import json
