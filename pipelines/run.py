@@ -83,10 +83,9 @@ def run(
         )
         todo = [s for s in plan.shards if not job.marker(STAGES[-1], s.index).exists()]
         with progress.bars(STAGES, len(plan.shards)) as report:
-            for shard in plan.shards:
+            for shard in set(plan.shards).difference(todo):
                 for stage in STAGES:
-                    if job.marker(stage, shard.index).exists():
-                        report(stage, shard)
+                    report(stage, shard)
             if todo:
                 with cluster(min(workers, len(todo)), scheduler) as client:
                     drive(client, job, todo, report)
