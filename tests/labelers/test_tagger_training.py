@@ -1,0 +1,125 @@
+"""Training the tagger on a little text, and the text it is trained and measured on."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cotmill.labelers.tagger import Tagger, Weights
+from cotmill.labelers.tagger_features import Cues
+from cotmill.labelers.tagger_lexicon import word_classes
+from cotmill.labelers.tagger_training import Settings, aligned, documents, joins, tagged_cots, train
+from cotmill.schemas import ActSpan, Factor, Inventory
+from cotmill.schemas.markup import parse
+
+DATA = Path(__file__).parents[2] / "data"
+SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "longcot_qwq_dev_50.jsonl"
+
+ACTS = Inventory(
+    factors=tuple(
+        Factor(name=name, group="g", definition="d", cues=(cue,))
+        for name, cue in [("Ask", "^who"), ("Say", "^the")]
+    )
+)
+MARKUP = (
+    "<Think_Start><ACT_Ask_Start>Who {0} it?<ACT_Ask_End> "
+    "<ACT_Say_Start>The {1} did. It {0}.<ACT_Say_End><Think_End>"
+)
+WORDS = [("ate", "cat"), ("saw", "dog"), ("took", "fox"), ("had", "hen"), ("made", "bee")]
+COTS = [parse(MARKUP.format(verb, noun)) for verb, noun in WORDS]
+
+
+def _train() -> Weights:
+    cues = Cues(ACTS)
+    docs = [d for text, acts in COTS for d in documents(text, acts, cues)]
+    return train(docs, ACTS.names, joins(COTS, ACTS.names), Settings(min_count=1))
+
+
+def test_a_tagger_learns_the_acts_it_is_shown() -> None:
+    text = "Who found it? The owl did. It found."
+    spans = Tagger(_train(), ACTS).tag(text)
+    assert [(s.act, text[s.start : s.end]) for s in spans] == [
+        ("Ask", "Who found it?"),
+        ("Say", "The owl did. It found."),
+    ]
+
+
+def test_training_twice_gives_the_same_weights() -> None:
+    one, two = _train(), _train()
+    assert one.names == two.names
+    assert np.array_equal(one.emission, two.emission)
+    assert np.array_equal(one.transition, two.transition)
+
+
+def test_no_more_features_are_kept_than_asked_for() -> None:
+    cues = Cues(ACTS)
+    docs = [d for text, acts in COTS for d in documents(text, acts, cues)]
+    weights = train(docs, ACTS.names, joins(COTS, ACTS.names), Settings(min_count=1, max_features=5))
+    assert len(weights.names) == 5
+    assert weights.emission.shape == (5, 2)
+
+
+def test_every_unit_belongs_to_the_span_that_holds_most_of_it() -> None:
+    text, acts = "One. Two. Three.", [ActSpan(start=0, end=9, act="A"), ActSpan(start=10, end=16, act="B")]
+    assert [(text[u.start : u.end], i) for u, i in aligned(text, acts)] == [
+        ("One.", 0),
+        ("Two.", 0),
+        ("Three.", 1),
+    ]
+
+
+def test_neighbours_of_one_act_are_joined_as_often_as_in_the_text() -> None:
+    join = joins(COTS, ACTS.names)
+    assert join.shape[1] == 2
+    assert (join > 0).all()
+    assert (join < 1).all()
+    assert join[2, 1] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("word", "classes"),
+    [
+        ("so", {"conclude"}),
+        ("simplifying", {"transform"}),
+        ("maybe", {"doubt"}),
+        ("zebra", set()),
+        ("", set()),
+    ],
+)
+def test_words_have_their_classes(word: str, classes: set[str]) -> None:
+    assert set(word_classes(word)) == classes
+
+
+def test_what_it_learns_from_uses_the_inventory_and_is_varied() -> None:
+    names = set(Inventory.load().names)
+    spans = [a for _, acts in tagged_cots(DATA / "tagger", "cots*.jsonl") for a in acts]
+    assert {a.act for a in spans} == names
+    rows = [
+        json.loads(line) for line in (DATA / "tagger" / "sentences.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert len({(r["act"], r["text"]) for r in rows}) == len(rows)
+    for name in names:
+        assert sum(r["act"] == name for r in rows) >= 25
+    examples = {e for f in Inventory.load().factors for e in f.examples}
+    assert not examples & {r["text"] for r in rows}
+
+
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="the CoTs that the gold spans point into are not beside the project"
+)
+def test_gold_spans_cover_the_cots_they_point_into() -> None:
+    rows = {
+        r["id"]: "\n\n".join(r["steps"]) for r in map(json.loads, SHARED.read_text("utf-8").split("\n")[:-1])
+    }
+    gold = [json.loads(line) for line in (DATA / "tagger" / "qwq_gold.jsonl").read_text("utf-8").splitlines()]
+    assert sum(len(r["spans"]) for r in gold) >= 800
+    assert len({r["id"] for r in gold}) == len(gold)
+    assert [r["half"] for r in gold].count("held") == len(gold) // 2
+    for row in gold:
+        text, spans = rows[row["id"]], row["spans"]
+        assert all(text[s["start"] : s["end"]].strip() for s in spans)
+        edges = [0, *(x for s in spans for x in (s["start"], s["end"])), len(text)]
+        assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+        assert all(a["end"] <= b["start"] for a, b in pairwise(spans))
+        assert {s["act"] for s in spans} <= set(Inventory.load().names)
