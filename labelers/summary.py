@@ -4,14 +4,14 @@ Extractive and without a model, so it says nothing that the trace does not hold.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..schemas import ActSpan, Trace
+from ..schemas import Trace
 from ..schemas.labels import hard, soft
 from .tagger import Tagger, tag_trace
-from .tagger_features import plain
-from .tagger_segments import units
+from .tagger_segments import Boundary, units
 
 SHARE = 0.15
 
@@ -46,6 +46,9 @@ _RESULTS = (
     "WriteCode",
     "Summarize",
 )
+_MAY_ANSWER = ("Answer", "Summarize", "Deduce", "Check", "Calculate")
+_FORMULAS = ("\\[", "$$", "\\begin{", "```")
+_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LABEL = re.compile(r"(?:[-*#>]+\s+|\**step\s+\d+\**[.:)]\s*|\d{1,3}[.)]\s+)+", re.IGNORECASE)
 
@@ -71,64 +74,73 @@ def summarise(trace: Trace) -> str:
         return ""
     answer = _answer(trace, found)
     chosen, budget = {answer}, SHARE * len(text) - len(_shown(text, found[answer]))
-    for i in sorted(_ranked(trace, found, answer), key=lambda pair: (-pair[1], pair[0])):
-        cost = len(_shown(text, found[i[0]])) + 1
-        if cost <= budget:
-            chosen.add(i[0])
+    # Of equally worthy sentences the later one stands nearer to the answer.
+    for worth, i in sorted(_ranked(trace, found, answer), reverse=True):
+        cost = len(_shown(text, found[i])) + 1
+        if worth and cost <= budget:
+            chosen.add(i)
             budget -= cost
     return " ".join(_shown(text, found[i]) for i in sorted(chosen))
 
 
 def _sentences(trace: Trace) -> list[_Sentence]:
+    """Whole sentences; one that announces a displayed formula holds it."""
+    text = trace.text
     acts = tag_trace(trace, Tagger.load()).acts
-    steps = [(s.start, s.end) for s in trace.steps] or None
-    return [
-        _Sentence(u.start, u.end, _act_at(acts, u.start, u.end), u.step) for u in units(trace.text, steps)
-    ]
-
-
-def _act_at(acts: Sequence[ActSpan], start: int, end: int) -> str:
-    best = max(acts, key=lambda a: min(a.end, end) - max(a.start, start), default=None)
-    return best.act if best and best.start < end and start < best.end else ""
+    starts = [a.start for a in acts]
+    out: list[_Sentence] = []
+    for unit in units(text, [(s.start, s.end) for s in trace.steps] or None):
+        act = acts[max(0, bisect_right(starts, unit.start) - 1)].act
+        announced = out and text[out[-1].end - 1] == ":" and text.startswith(_FORMULAS, unit.start)
+        if announced or (out and unit.boundary is Boundary.CLAUSE):
+            kept = act if announced else out[-1].act
+            out[-1] = _Sentence(out[-1].start, unit.end, kept, unit.step)
+        else:
+            out.append(_Sentence(unit.start, unit.end, act, unit.step))
+    return out
 
 
 def _answer(trace: Trace, found: Sequence[_Sentence]) -> int:
     """The last sentence that gives the answer in words, else the last Answer, else the last sentence."""
-    answers = [i for i, s in enumerate(found) if s.act == "Answer" and not _heading(trace.text, s)]
-    wanted = (trace.answer or "").strip()
-    telling = [i for i in answers if wanted and wanted in trace.text[found[i].start : found[i].end]]
-    spoken = [i for i in telling if len(plain(trace.text[found[i].start : found[i].end]).split()) > 2]
-    return (spoken or telling or answers or [len(found) - 1])[-1]
+    text, wanted = trace.text, (trace.answer or "").strip()
+    names_it = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
+    answers = [i for i, s in enumerate(found) if s.act == "Answer" and not _heading(text, s)]
+    telling = [
+        i
+        for i, s in enumerate(found)
+        if wanted and s.act in _MAY_ANSWER and names_it.search(text, s.start, s.end)
+    ]
+    spoken = [i for i in telling if len(_WORD.findall(text, found[i].start, found[i].end)) > 2]
+    by_act = [i for i in spoken if found[i].act == "Answer"]
+    return (by_act or spoken[-1:] or telling or answers or [len(found) - 1])[-1]
 
 
 def _heading(text: str, sentence: _Sentence) -> bool:
-    return (
-        text[sentence.start : sentence.end].startswith("#")
-        and "\n" not in text[sentence.start : sentence.end]
-    )
+    piece = text[sentence.start : sentence.end]
+    return piece.startswith("#") and "\n" not in piece
 
 
-def _ranked(trace: Trace, found: Sequence[_Sentence], answer: int) -> list[tuple[int, float]]:
-    """Every other sentence that may enter, with its worth."""
+def _ranked(trace: Trace, found: Sequence[_Sentence], answer: int) -> list[tuple[float, int]]:
+    """Every sentence before the answer that may enter, with its worth."""
+    text = trace.text
     good = hard(trace) if trace.steps else []
     values = [soft(s) for s in trace.steps]
     refuted = _refuted(found)
-    numbers = [set(_NUMBER.findall(trace.text[s.start : s.end])) for s in found]
+    numbers = [set(_NUMBER.findall(text, s.start, s.end)) for s in found]
+    first = {n: i for i in reversed(range(len(found))) for n in numbers[i]}
+    last = {n: i for i in range(len(found)) for n in numbers[i]}
     opening = next((i for i, s in enumerate(found) if s.act in _OPENINGS), None)
     out = []
     for i, s in enumerate(found[:answer]):
-        worth = _WORTH.get(s.act, 0.0)
-        if not worth or i in refuted or (s.step < len(good) and good[s.step] is False):
+        if i in refuted or (s.step < len(good) and good[s.step] is False):
             continue
-        if i == opening:
-            worth += 2.0
-        if s.step < len(values) and (here := values[s.step]) is not None and s.step:
+        worth = _WORTH.get(s.act, 0.0) + (2.0 if i == opening else 0.0)
+        if 0 < s.step < len(values) and (here := values[s.step]) is not None:
             worth += 3.0 * max(0.0, here - (values[s.step - 1] or 0.0))
-        fresh = numbers[i].difference(*numbers[:i])
-        worth += min(2, sum(any(n in later for later in numbers[i + 1 :]) for n in fresh)) * 0.5
-        if trace.text[s.start : s.end].rstrip().endswith((":", "?")):
+        worth += 0.5 * min(2, sum(first[n] == i < last[n] for n in numbers[i]))
+        if text[s.end - 1] in ":?" or text.startswith(_FORMULAS, s.start):
             worth *= 0.3
-        out.append((i, worth))
+        out.append((worth if s.act in _WORTH else 0.0, i))
     return out
 
 

@@ -154,7 +154,7 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     out = [f"w={t}" for t in dict.fromkeys([*tokens, *(f"{a} {b}" for a, b in pairwise(tokens))])]
     out += [f"k={c}" for c in dict.fromkeys(c for found in classes for c in found)]
     out += [f"kb={a} {b}" for a, b in dict.fromkeys(pairwise(chain))]
-    for name, words in (("f", tokens), ("h", head), ("kh", kinds)):
+    for name, words in (("f", tokens[:2]), ("h", head), ("kh", kinds)):
         out += [f"{name}={' '.join(words[:n])}" for n in range(1, min(4, len(words)) + 1)]
     out += [f"m={name}" for name, mark in _MARKS if mark.search(lowered)]
     out += [f"m={name}" for name, sign in _SIGNS.items() if sign in lowered]
