@@ -25,8 +25,8 @@ from .config import Config, FamilySource, FileSource, resolve
 from .files import BadRow, quoted, read_rows, sha256, write_jsonl
 
 _KNOWN = {
-    "seeds": {"question", "answer", "cot", "id", "domain", "licence"},
-    "traces": {"question", "problem", "steps", "answer", "id", "domain", "licence"},
+    "seeds": {"question", "answer", "cot", "id", "domain", "licence", "source"},
+    "traces": {"question", "problem", "steps", "answer", "id", "domain", "licence", "source"},
 }
 MAX_CHARACTERS, MAX_STEPS = 500_000, 4_000
 _GSM8K_MARK = re.compile(r"<<[^<>\n]*>>")
@@ -163,8 +163,10 @@ def _file_rows(
 
 def _taken(kind: str, row: dict[str, Any], name: str, line: int) -> tuple[dict[str, Any], str]:
     """A row as it goes into a shard, and the key by which equal rows are known."""
+    where = f"{name}:{row['id']}" if isinstance(row.get("id"), str | int) else name
+    told = row.get("source")
     source = Source(
-        name=f"{name}:{row['id']}" if isinstance(row.get("id"), str | int) else name,
+        name=f"{told} ({where})" if isinstance(told, str) and told else where,
         row=line,
         licence=_text(row, "licence", default=""),
     )
