@@ -97,7 +97,9 @@ def test_fewer_acts_may_be_kept_their_priors_renormalised(tagged_adder: Any, exa
     assert found.states[0].prior == pytest.approx((0.8 / 0.95, 0.15 / 0.95))
 
 
-def test_the_search_wins_where_the_policy_alone_mostly_loses(tagged_adder: Any, exact: Any, sums: Sums) -> None:
+def test_the_search_wins_where_the_policy_alone_mostly_loses(
+    tagged_adder: Any, exact: Any, sums: Sums
+) -> None:
     """Three sums in a row: the policy is right with 0.6^3, about one time in five."""
     seeds = [sums(f"{a}+{b}+3+4") for a in range(1, 4) for b in range(1, 4)]
     found = search_shard(seeds, tagged_adder, exact(), settings(simulations=40, tau=0), run_seed=3)
@@ -158,7 +160,9 @@ def test_all_games_share_few_calls_and_no_pair_is_verified_twice(
     assert len(verifier.asked) == len(set(verifier.asked))
 
 
-def test_it_starts_from_any_cut_of_a_seeds_chain_of_thought(tagged_adder: Any, exact: Any, sums: Sums) -> None:
+def test_it_starts_from_any_cut_of_a_seeds_chain_of_thought(
+    tagged_adder: Any, exact: Any, sums: Sums
+) -> None:
     cot = (
         "<Think_Start><ACT_Plan_Start>Add up.<ACT_Plan_End>\n<ACT_Calculate_Start>4+5=9<ACT_Calculate_End>\n"
         "<ACT_Calculate_Start>9+6=15<ACT_Calculate_End>\n<ACT_Answer_Start>15<ACT_Answer_End><Think_End>"
