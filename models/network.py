@@ -1,7 +1,7 @@
 """A causal LM with a step reward head: how likely it is that the chain of thought is still right.
 
-A linear head on the hidden state alone learns how hard the rest of a problem is, not whether a step is
-right. So the head reads the trunk's own log-probabilities of the step's tokens too.
+A linear head on the hidden state learns how hard the rest of a problem is, not whether a step is right. So
+the head reads the trunk's own log-probabilities of the step's tokens, and the hidden state only if asked to.
 
 Shapes: B rows, T tokens, S steps, D hidden size, F features.
 """
@@ -61,25 +61,23 @@ class EncodedSteps:
 
 
 class RewardHead(nn.Module):
-    """Step logits from the hidden states and the log-probabilities of the tokens.
+    """Step logits from the log-probabilities of the tokens and, where `reads_state`, the hidden states.
 
-    Of each step's tokens it takes the sum, mean and minimum of the log-probabilities and a sum gated by the
-    hidden state before each token (which choices matter), and of the last two the minimum so far: a step is
-    scored as the end of its prefix. A linear map of the hidden state at the step's last token is added.
+    Of each step's tokens it takes the sum, mean and minimum of the log-probabilities, and the lowest sum and
+    the lowest minimum of the steps so far: a step is scored as the end of its prefix. `reads_state` adds a
+    linear map of the hidden state at the step's last token.
     """
 
-    FEATURES = 6
+    FEATURES = 5
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, reads_state: bool = False) -> None:
         super().__init__()
-        self.gate = nn.Linear(hidden_size, 1)
         self.features = nn.Linear(self.FEATURES, 1)
-        self.state = nn.Linear(hidden_size, 1, bias=False)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
+        self.state = nn.Linear(hidden_size, 1, bias=False) if reads_state else None
         nn.init.constant_(self.features.weight, 0.1)
         nn.init.constant_(self.features.bias, 1.0)
-        nn.init.zeros_(self.state.weight)
+        if self.state is not None:
+            nn.init.zeros_(self.state.weight)
 
     def forward(self, hidden: Tensor, scores: Tensor, prompt_end: Tensor, ends: Tensor) -> Tensor:
         """Logits (B, S).
@@ -91,17 +89,16 @@ class RewardHead(nn.Module):
         at = torch.arange(scores.shape[1], device=scores.device)
         inside = (at > starts[..., None]) & (at <= ends[..., None])  # (B, S, T)
         scores = scores.clamp(min=_FLOOR)
-        gates = nn.functional.softplus(self.gate(hidden[:, :-1])[..., 0])
-        gated = nn.functional.pad(gates, (1, 0)) * scores  # token t is chosen in state t - 1
         total = torch.einsum("bst,bt->bs", inside.to(scores.dtype), scores)
-        weighted = torch.einsum("bst,bt->bs", inside.to(scores.dtype), gated)
         mean = total / inside.sum(-1).clamp(min=1)
         least = torch.where(inside, scores[:, None], 0.0).amin(-1)
-        so_far = [least.cummin(-1).values, weighted.cummin(-1).values]
-        features = torch.stack([total, mean, least, weighted, *so_far], dim=-1)  # (B, S, F)
+        so_far = [total.cummin(-1).values, least.cummin(-1).values]
+        logits: Tensor = self.features(torch.stack([total, mean, least, *so_far], dim=-1))[..., 0]  # (B, S)
+        if self.state is None:
+            return logits
         last = hidden.gather(1, ends[..., None].expand(-1, -1, hidden.shape[-1]))
-        logits: Tensor = (self.features(features) + self.state(last))[..., 0]
-        return logits
+        with_state: Tensor = logits + self.state(last.to(self.state.weight.dtype))[..., 0]
+        return with_state
 
 
 class RewardModel(nn.Module):
@@ -130,28 +127,41 @@ class RewardModel(nn.Module):
         return stored_dtype(self.trunk)
 
     @classmethod
-    def open(cls, folder_or_name: str, device: str = "auto", dtype: torch.dtype | None = None) -> Self:
-        """A reward model where there is one, else a fresh head on a causal LM."""
+    def open(
+        cls,
+        folder_or_name: str,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        *,
+        reads_state: bool = False,
+    ) -> Self:
+        """A reward model where there is one (its head stays as it is), else a fresh head on a causal LM."""
         folder = local_folder(folder_or_name)
-        known = (folder / CARD_FILE).exists()
-        return (cls.load if known else cls.from_backbone)(str(folder), device, dtype)
+        if (folder / CARD_FILE).exists():
+            return cls.load(folder, device, dtype)
+        return cls.from_backbone(str(folder), device, dtype, reads_state=reads_state)
 
     @classmethod
     def from_backbone(
-        cls, folder_or_name: str, device: str = "auto", dtype: torch.dtype | None = None
+        cls,
+        folder_or_name: str,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        *,
+        reads_state: bool = False,
     ) -> Self:
         """A fresh head on a causal LM: a cotmill policy, any model folder, or a hub name; raises BadInput."""
         folder = local_folder(folder_or_name)
         trunk, tokenizer = load_model(folder, device, dtype), load_tokenizer(folder)
-        head = RewardHead(trunk.config.get_text_config().hidden_size).to(trunk.device)
+        head = RewardHead(trunk.config.get_text_config().hidden_size, reads_state).to(trunk.device)
         return cls(trunk, tokenizer, head, "markup" if knows_tags(tokenizer) else "text")
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> Self:
         """Open what `save` wrote, or a hub name of it; raises BadInput for anything else."""
         place = local_folder(str(folder))
-        input = _read_card(place)
-        model = cls.from_backbone(str(place), device, dtype)
+        input, reads_state = _read_card(place)
+        model = cls.from_backbone(str(place), device, dtype, reads_state=reads_state)
         model.input = input
         try:
             model.head.load_state_dict(load_file(place / HEAD_FILE, device=str(model.device)))
@@ -167,7 +177,7 @@ class RewardModel(nn.Module):
         place = Path(folder)
         save_model(self.trunk, self.tokenizer, place, dtype)
         save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, place / HEAD_FILE)
-        card = {"kind": "prm", "input": self.input}
+        card = {"kind": "prm", "input": self.input, "reads_state": self.head.state is not None}
         (place / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     def encode(self, rows: Sequence[StepsRow]) -> list[EncodedSteps]:
@@ -211,7 +221,7 @@ class RewardModel(nn.Module):
         )
         scores = token_scores(out.logits[:, :-1].float(), input_ids[:, 1:])
         logits = self.head(
-            out.hidden_states[-1].to(self.head.state.weight.dtype),
+            out.hidden_states[-1],
             nn.functional.pad(scores, (1, 0)),
             prompt_end,
             ends,
@@ -265,7 +275,7 @@ def _locate(head: int, row: StepsRow, ids: list[int], spans: Sequence[tuple[int,
     )
 
 
-def _read_card(folder: Path) -> Input:
+def _read_card(folder: Path) -> tuple[Input, bool]:
     path = folder / CARD_FILE
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
@@ -277,5 +287,6 @@ def _read_card(folder: Path) -> Input:
         raise BadInput("not that of a process reward model", file=path, field="kind")
     if card.get("input") not in ("markup", "text"):
         raise BadInput("must be markup or text", file=path, field="input")
-    input: Input = card["input"]
-    return input
+    if not isinstance(card.get("reads_state"), bool):
+        raise BadInput("must be true or false", file=path, field="reads_state")
+    return card["input"], card["reads_state"]

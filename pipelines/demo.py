@@ -14,7 +14,7 @@ from .run import run
 from .training_commands import evaluate_prm, train
 
 HELDOUT = Path(str(files("cotmill.data") / "heldout" / "first_errors.jsonl"))
-TRAINING = ("targets=hard", "max_minutes=1")
+TRAINING = ("max_minutes=1",)
 
 
 def demo(out: Path, *, workers: int, fresh: bool, quiet_page: bool = False) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Process reward model (PRM): the value of every step prefix, from the `steps` table.
 
-Targets are success ratios where the number of rollouts was fixed, else hard labels. A label sits on the
+Targets are hard labels, or success ratios where the number of rollouts was fixed. A label sits on the
 step's last token, found through the tokenizer's offsets; no separator token, and none is lost unseen.
 """
 
@@ -34,7 +34,8 @@ class PRMSettings(TrainSettings):
     lr: float = Field(3e-4, gt=0)
     head_lr: float = Field(1e-2, gt=0)
     freeze_trunk: bool = Field(False, description="train the head alone")
-    targets: Literal["soft", "hard"] = Field("soft", description="success ratios where known, or 0 and 1")
+    reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
+    targets: Literal["soft", "hard"] = Field("hard", description="soft: success ratios where they are known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def train_prm(
         progress.note(f"{out} is finished already")
         return finished
     torch.manual_seed(settings.seed)
-    model = RewardModel.open(settings.init, settings.device, torch.float32)
+    model = RewardModel.open(settings.init, settings.device, torch.float32, reads_state=settings.reads_state)
     dtype = model.stored_dtype
     left_out: Counter[str] = Counter()
     rows = list(labelled_rows(reader.rows(), model.input, settings.targets, left_out))

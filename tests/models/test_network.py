@@ -142,16 +142,30 @@ def test_no_rows_and_no_steps(prm: RewardModel) -> None:
 
 
 def test_features_by_hand() -> None:
-    """Two steps of two tokens after a prompt of one, with a gate of softplus(0) = ln 2."""
+    """Two steps of two tokens after a prompt of one token."""
     head = RewardHead(hidden_size=3)
     with torch.no_grad():
-        head.features.weight.copy_(torch.tensor([[1.0, 10.0, 100.0, 0.0, 1000.0, 0.0]]))
+        head.features.weight.copy_(torch.tensor([[1.0, 10.0, 100.0, 1e3, 1e4]]))
         head.features.bias.zero_()
     scores = torch.tensor([[0.0, -1.0, -3.0, -0.5, -0.5]])
     logits = head(torch.zeros(1, 5, 3), scores, torch.tensor([0]), torch.tensor([[2, 4]]))
-    first = -4 + 10 * -2 + 100 * -3 + 1000 * -3
-    second = -1 + 10 * -0.5 + 100 * -0.5 + 1000 * -3
+    first = -4 + 10 * -2 + 100 * -3 + 1e3 * -4 + 1e4 * -3
+    second = -1 + 10 * -0.5 + 100 * -0.5 + 1e3 * -4 + 1e4 * -3
     assert logits[0].tolist() == pytest.approx([first, second])
+
+
+def test_the_hidden_state_is_read_where_asked(llama_folder: Path, tmp_path: Path) -> None:
+    model = RewardModel.from_backbone(str(llama_folder), device="cpu", reads_state=True)
+    torch.nn.init.zeros_(model.head.features.weight)
+    before = model.score_steps([marked()])[0]
+    assert model.head.state is not None
+    torch.nn.init.normal_(model.head.state.weight)
+    after = model.score_steps([marked()])[0]
+    assert after != pytest.approx(before, abs=1e-3)
+    model.save(tmp_path)
+    assert RewardModel.load(tmp_path, device="cpu").score_steps([marked()])[0] == pytest.approx(
+        after, abs=1e-6
+    )
 
 
 def test_loss_is_the_mean_over_labels(prm: RewardModel) -> None:
@@ -178,7 +192,11 @@ def test_a_saved_folder_is_a_causal_lm_and_a_policy(prm: RewardModel, tmp_path: 
     trunk = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert trunk.dtype == torch.float16
     assert LocalPolicy.load(str(tmp_path), device="cpu").writes_tags
-    assert json.loads((tmp_path / "cotmill.json").read_text()) == {"kind": "prm", "input": "markup"}
+    assert json.loads((tmp_path / "cotmill.json").read_text()) == {
+        "kind": "prm",
+        "input": "markup",
+        "reads_state": False,
+    }
 
 
 def test_folders_that_hold_no_reward_model(prm: RewardModel, llama_folder: Path, tmp_path: Path) -> None:

@@ -29,14 +29,14 @@ def _one_thread() -> None:
 
 
 def trace(i: int) -> Trace:
-    """`a + b = c.` and `The answer is c.`; every third sum is off by one, and its steps are labelled so."""
+    """`a + b = c.` and `The answer is c.`; every third sum is 0, and its steps are labelled wrong."""
     a, b = 10 + i % 37, 20 + i % 23
     right = i % 3 != 2
-    c = a + b + (not right)
+    c = a + b if right else 0
     lines = (f"{a} + {b} = {c}.", f"The answer is {c}.")
     text = "\n".join(lines)
     spans = ((0, len(lines[0])), (len(lines[0]) + 1, len(text)))
-    n_correct = (8 - i % 3 if right else i % 2, 8 if right else 0)
+    n_correct = (8 - i % 3, 8) if right else (0, 0)
     question = f"Compute {a} + {b}."
     return Trace(
         seed_id=content_hash(question),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from cotmill.models.network import RewardModel, StepsRow
 from cotmill.schemas import BadInput, Trace
+from cotmill.schemas.labels import hard
 from cotmill.schemas.tables import step_rows
-from cotmill.training.evaluate_prm import evaluate_prm, marked_steps, steps_row
+from cotmill.training.evaluate_prm import auc, evaluate_prm, marked_steps, steps_row
 from cotmill.training.prm import LabelledRow, PRMSettings, collate, encode, labelled_rows, train_prm
 from cotmill.training.progress import Progress
 from hypothesis import given
@@ -113,12 +114,24 @@ def test_padding_bears_no_label(policy_folder: Path) -> None:
     assert model(**batch)["loss"].item() == pytest.approx(sum(alone) / 3, rel=1e-4)
 
 
-def test_trained_it_tells_right_sums_from_wrong_ones(prm_folder: Path) -> None:
-    prm = RewardModel.load(prm_folder, device="cpu")
-    right = "<Think_Start><ACT_Calculate_Start>12 + 22 = 34.<ACT_Calculate_End>"
-    wrong = right.replace("34", "35")
-    [[good], [bad]] = prm.score_steps([StepsRow("Compute 12 + 22.", t, (len(t),)) for t in (right, wrong)])
-    assert good > bad
+def test_it_learns_the_labels_it_is_given(
+    run_folder: Path, policy_folder: Path, make_trace: Callable[[int], Trace], tmp_path: Path
+) -> None:
+    eager = PRMSettings(
+        init=str(policy_folder), device="cpu", tokens_per_batch=512, epochs=30, lr=5e-3, reads_state=True
+    )
+    train_prm(run_folder, tmp_path / "prm", eager, progress=QUIET)
+    prm = RewardModel.load(tmp_path / "prm", device="cpu")
+    rows, truth = [], []
+    for trace in map(make_trace, range(60)):
+        text, ends = marked_steps(trace.text, trace.acts, [s.end for s in trace.steps])
+        rows.append(StepsRow(trace.question, text, ends))
+        truth.append(hard(trace))
+    scores = [s for row in prm.score_steps(rows) for s in row]
+    labels = [label for row in truth for label in row]
+    good = [s for s, label in zip(scores, labels, strict=True) if label]
+    bad = [s for s, label in zip(scores, labels, strict=True) if label is False]
+    assert auc(good, bad) > 0.9
 
 
 def test_two_runs_end_with_the_same_scores(
