@@ -29,9 +29,9 @@ _UNLABELLED = -1.0
 class PRMSettings(TrainSettings):
     """`lr` is the trunk's, `head_lr` the head's."""
 
-    epochs: float = Field(4.0, gt=0)
+    epochs: float = Field(2.0, gt=0)
     tokens_per_batch: int = Field(4096, ge=1)
-    lr: float = Field(3e-4, gt=0)
+    lr: float = Field(1e-4, gt=0)
     head_lr: float = Field(1e-2, gt=0)
     freeze_trunk: bool = Field(False, description="train the head alone")
     reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
