@@ -35,7 +35,13 @@ def start(configs: Path, out: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts() -> None:
+    """A shell's background job, which the tests may be, is started deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(run: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
