@@ -152,10 +152,9 @@ def claimed_answer(trace: Trace) -> str | None:
         return None
     if not trace.acts:
         return extract_answer(trace.text)
-    answers = [a for a in trace.acts if a.act == ANSWER]
-    if not answers:
+    said = _answer_act(trace)
+    if said is None:
         return None if trace.provenance.policy else extract_answer(trace.text)
-    said = trace.text[answers[-1].start : answers[-1].end]
     return extract_answer(said) or said
 
 
