@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from ...schemas import Trace
 from ..phrasing import PhraseBook
+from ..wording import misworded
 from .observe import Facts
 from .rows import CodeSeed
-from .story import Choices, Paragraph, Said, choose, tell
+from .story import Choices, Paragraph, choose, tell
 
 PHRASES = "phrases_code.yaml"
 _FENCED = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -24,7 +25,11 @@ def unfaithful(trace: Trace, seed: CodeSeed, facts: Facts) -> list[str]:
     """What the trace says that the observed run does not bear out; empty where all holds."""
     choices = choose(seed, facts, trace.provenance.rng_key)
     story = tell(seed, facts, choices)
-    return [*_frame(trace, seed, story), *_text(trace, story), *_lexical(trace, seed, facts, choices)]
+    return [
+        *_frame(trace, seed, story),
+        *misworded(trace, story, PhraseBook.load(PHRASES), "the run"),
+        *_lexical(trace, seed, facts, choices),
+    ]
 
 
 def _frame(trace: Trace, seed: CodeSeed, story: Sequence[Paragraph]) -> Iterator[str]:
@@ -35,38 +40,6 @@ def _frame(trace: Trace, seed: CodeSeed, story: Sequence[Paragraph]) -> Iterator
     blocks = _FENCED.findall(trace.text)
     if not blocks or blocks[-1] != seed.code:
         yield "the last block of code is not the program"
-
-
-def _text(trace: Trace, story: Sequence[Paragraph]) -> Iterator[str]:
-    book = PhraseBook.load(PHRASES)
-    at = 0
-    for act in trace.acts:
-        if trace.text[at : act.start].strip():
-            yield f"text outside every act: {trace.text[at : act.start]!r}"
-        at = act.end
-    if trace.text[at:].strip():
-        yield f"text outside every act: {trace.text[at:]!r}"
-    for step, paragraph in zip(trace.steps, story, strict=False):
-        acts = [a for a in trace.acts if step.start <= a.start and a.end <= step.end]
-        spoken = [(a.act, trace.text[a.start : a.end]) for a in acts]
-        if not _spells(spoken, paragraph.said, book):
-            yield f"not what the run bears out: {trace.text[step.start : step.end][:200]!r}"
-
-
-def _spells(spoken: Sequence[tuple[str, str]], said: Sequence[Said], book: PhraseBook) -> bool:
-    if not said:
-        return not spoken
-    first, rest = said[0], said[1:]
-    if first.optional and _spells(spoken, rest, book):
-        return True
-    if not spoken:
-        return False
-    act, text = spoken[0]
-    return (
-        act == book.act(first.kind)
-        and book.recognises(first.kind, first.slots, text)
-        and _spells(spoken[1:], rest, book)
-    )
 
 
 def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, choices: Choices) -> Iterator[str]:

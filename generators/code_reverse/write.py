@@ -21,6 +21,7 @@ from ...verifiers.code import CodeVerifier
 from ...verifiers.sandbox import Limits, sandbox_available
 from ..phrasing import PhraseBook
 from ..rejected import Rejected
+from ..wording import word
 from .faithful import PHRASES, unfaithful
 from .observe import Facts, Unusable, observe
 from .rows import CodeSeed
@@ -60,29 +61,11 @@ def write(
     """The CoT from observed facts and a verdict already given; its text is checked before it is kept."""
     key = rng_key(run_seed, f"{seed.task_id}\n{seed.question}\n{seed.code}", "code_reverse")
     story = tell(seed, facts, choose(seed, facts, key))
-    text, acts = _word(story, key)
+    text, acts = word(story, PhraseBook.load(PHRASES), generator(rng_key(0, key, "words")), _OPTIONAL_SHARE)
     trace = _trace(seed, story, text, acts, key, verdict, verifier)
     if complaints := unfaithful(trace, seed, facts):
         return Rejected(f"the text says what the run does not: {complaints[0]}", seed.source.row)
     return trace
-
-
-def _word(story: list[Paragraph], key: str) -> tuple[str, tuple[ActSpan, ...]]:
-    """Paragraphs between blank lines; what is optional is left out now and then."""
-    book, rng = PhraseBook.load(PHRASES), generator(rng_key(0, key, "words"))
-    parts: list[str] = []
-    acts: list[ActSpan] = []
-    at = 0
-    for paragraph in story:
-        chosen = [s for s in paragraph.said if not s.optional or rng.random() < _OPTIONAL_SHARE]
-        for i, said in enumerate(chosen):
-            separator = " " if i else "\n\n" if parts else ""
-            sentence = book.say(said.kind, said.slots, rng)
-            at += len(separator)
-            acts.append(ActSpan(start=at, end=at + len(sentence), act=book.act(said.kind)))
-            at += len(sentence)
-            parts += [separator, sentence]
-    return "".join(parts), tuple(acts)
 
 
 def _trace(

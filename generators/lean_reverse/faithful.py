@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ...schemas import Trace
 from ..phrasing import PhraseBook
+from ..wording import misworded
 from .english import introduce, is_fact, say_hypothesis, say_target
 from .moves import Said
 from .rows import LeanSeed
@@ -40,7 +41,10 @@ def unfaithful(trace: Trace, seed: LeanSeed) -> list[str]:
         story = tell(seed)
     except (BadState, Incomplete) as e:
         return [f"the recorded proof cannot be read: {e}"]
-    complaints = [*_frame(trace, seed, story), *_text(trace, story)]
+    complaints = [
+        *_frame(trace, seed, story),
+        *misworded(trace, story, PhraseBook.load(PHRASES), "the recorded proof"),
+    ]
     return complaints + [c for p in story for s in p.said for c in _Audit(s, seed).complaints()]
 
 
@@ -52,39 +56,6 @@ def _frame(trace: Trace, seed: LeanSeed, story: Sequence[Paragraph]) -> Iterator
         yield "the answer is not the recorded proof"
     if [s.n_correct for s in trace.steps] != [int(p.right) for p in story]:
         yield "the steps' marks are not those of the recorded tactics"
-
-
-def _text(trace: Trace, story: Sequence[Paragraph]) -> Iterator[str]:
-    """Every act is a wording of the next thing in the story; only optional things may be passed over."""
-    book = PhraseBook.load(PHRASES)
-    at = 0
-    for act in trace.acts:
-        if trace.text[at : act.start].strip():
-            yield f"text outside every act: {trace.text[at : act.start]!r}"
-        at = act.end
-    if trace.text[at:].strip():
-        yield f"text outside every act: {trace.text[at:]!r}"
-    for step, paragraph in zip(trace.steps, story, strict=False):
-        acts = [a for a in trace.acts if step.start <= a.start and a.end <= step.end]
-        spoken = [(a.act, trace.text[a.start : a.end]) for a in acts]
-        if not _spells(spoken, paragraph.said, book):
-            yield f"not what the recorded proof bears out: {trace.text[step.start : step.end][:200]!r}"
-
-
-def _spells(spoken: Sequence[tuple[str, str]], said: Sequence[Said], book: PhraseBook) -> bool:
-    if not said:
-        return not spoken
-    first, rest = said[0], said[1:]
-    if first.optional and _spells(spoken, rest, book):
-        return True
-    if not spoken:
-        return False
-    act, text = spoken[0]
-    return (
-        act == book.act(first.kind)
-        and book.recognises(first.kind, first.slots, text)
-        and _spells(spoken[1:], rest, book)
-    )
 
 
 class _Audit:

@@ -18,6 +18,7 @@ from ...schemas import (
 )
 from ..phrasing import PhraseBook
 from ..rejected import Rejected
+from ..wording import word
 from .faithful import unfaithful
 from .rows import LeanSeed
 from .states import BadState
@@ -42,29 +43,11 @@ def reverse(seed: LeanSeed, *, run_seed: int) -> Trace | Rejected:
     except (BadState, Incomplete) as e:
         return Rejected(f"not a readable recorded proof: {e}", row)
     key = rng_key(run_seed, f"{seed.full_name}\n{seed.statement}", "lean_reverse")
-    text, acts = _word(story, key)
+    text, acts = word(story, PhraseBook.load(PHRASES), generator(key), _OPTIONAL_SHARE)
     trace = _trace(seed, story, text, acts, key)
     if complaints := unfaithful(trace, seed):
         return Rejected(f"the text says what the recorded proof does not: {complaints[0]}", row)
     return trace
-
-
-def _word(story: list[Paragraph], key: str) -> tuple[str, tuple[ActSpan, ...]]:
-    """Paragraphs between blank lines; what is optional is left out now and then."""
-    book, rng = PhraseBook.load(PHRASES), generator(key)
-    parts: list[str] = []
-    acts: list[ActSpan] = []
-    at = 0
-    for paragraph in story:
-        chosen = [s for s in paragraph.said if not s.optional or rng.random() < _OPTIONAL_SHARE]
-        for i, said in enumerate(chosen):
-            separator = " " if i else "\n\n" if parts else ""
-            sentence = book.say(said.kind, said.slots, rng)
-            at += len(separator)
-            acts.append(ActSpan(start=at, end=at + len(sentence), act=book.act(said.kind)))
-            at += len(sentence)
-            parts += [separator, sentence]
-    return "".join(parts), tuple(acts)
 
 
 def _trace(seed: LeanSeed, story: list[Paragraph], text: str, acts: tuple[ActSpan, ...], key: str) -> Trace:
