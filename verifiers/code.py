@@ -109,32 +109,13 @@ class CodeVerifier(Closing):
             completion, task = job()
         except ValueError as e:
             return undecided(f"unreadable tests: {e}")
-        program, helpers = assemble(task, completion)
         if task.cases:
-            return self._cases(program, task.cases)
+            return self._cases(assemble(task, completion)[0], task.cases)
         if not task.tests.strip():
             return undecided("no tests")
-        return self._tests(program, helpers, task)
-
-    def _tests(self, program: str, helpers: str, task: Task) -> Verdict:
-        job = {"tests": task.tests, "helpers": helpers, "entry_point": task.entry_point}
         judge = _judge_code()
-        data = judge + _framed(program.encode("utf-8", "surrogatepass")) + _framed(json.dumps(job).encode())
-        run = self._run(["-S", "-P", "-c", _BOOT, str(len(judge))], data)
-        if run.status != "done":
-            return undecided(_LIMIT_REASONS[run.status])
-        try:
-            results = json.loads(run.stdout)
-            last, passed = results[-1], [int(result["passed"]) for result in results]
-        except (ValueError, LookupError, TypeError):
-            return undecided("the judge ended without a verdict")
-        if last["outcome"] == Outcome.CORRECT:
-            if len(results) < 2 or passed[0] != passed[1]:
-                return undecided("a repetition did not confirm the pass")
-            return correct("the tests passed", f"{passed[0]} assertions, run twice")
-        if len(results) > 1:
-            return undecided("a repetition did not confirm the pass", str(last["reason"]))
-        return (wrong if last["outcome"] == Outcome.WRONG else undecided)(last["reason"], last["evidence"])
+        data = judge + judge_run(completion, task)
+        return read_verdict(self._run(["-S", "-P", "-c", _BOOT, str(len(judge))], data))
 
     def _cases(self, program: str, cases: tuple[Case, ...]) -> Verdict:
         for repetition in range(2):
@@ -163,6 +144,24 @@ class CodeVerifier(Closing):
         return run
 
 
+def read_verdict(run: Run) -> Verdict:
+    """What the judge's run in the sandbox came to."""
+    if run.status != "done":
+        return undecided(_LIMIT_REASONS[run.status])
+    try:
+        results = json.loads(run.stdout)
+        last, passed = results[-1], [int(result["passed"]) for result in results]
+    except (ValueError, LookupError, TypeError):
+        return undecided("the judge ended without a verdict")
+    if last["outcome"] == Outcome.CORRECT:
+        if len(results) < 2 or passed[0] != passed[1]:
+            return undecided("a repetition did not confirm the pass")
+        return correct("the tests passed", f"{passed[0]} assertions, run twice")
+    if len(results) > 1:
+        return undecided("a repetition did not confirm the pass", str(last["reason"]))
+    return (wrong if last["outcome"] == Outcome.WRONG else undecided)(last["reason"], last["evidence"])
+
+
 _TOO_LONG = undecided(_LIMIT_REASONS["wall"])
 
 
@@ -186,14 +185,24 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _framed(data: bytes) -> bytes:
+def judge_run(completion: str, task: Task) -> bytes:
+    """What the judge reads: the program, then its tests."""
+    program, helpers = assemble(task, completion)
+    job = {"tests": task.tests, "helpers": helpers, "entry_point": task.entry_point}
+    return framed(program.encode("utf-8", "surrogatepass")) + framed(json.dumps(job).encode())
+
+
+def framed(data: bytes) -> bytes:
     return len(data).to_bytes(4, "little") + data
+
+
+def judge_modules() -> list[tuple[str, Any]]:
+    """The sandbox's side of the verifier: its modules' names and code objects, in the order of import."""
+    folder = files(__package__)
+    sources = {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in _MODULES}
+    return [(name, compile(source, f"{name}.py", "exec")) for name, source in sources.items()]
 
 
 @lru_cache(maxsize=1)
 def _judge_code() -> bytes:
-    """The sandbox's side of the verifier as code objects, compiled once per process."""
-    folder = files(__package__)
-    sources = {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in _MODULES}
-    code: list[Any] = [(name, compile(source, f"{name}.py", "exec")) for name, source in sources.items()]
-    return marshal.dumps(code)
+    return marshal.dumps(judge_modules())
