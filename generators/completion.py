@@ -6,6 +6,7 @@ the share of its completions that end right (Math-Shepherd, arXiv 2312.08935).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,6 +50,17 @@ class Cut:
     after: Sequence[int]
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """`n` completions of a CoT after `after` of its steps, drawn by `key`."""
+
+    seed: Seed
+    parent: Trace
+    after: int
+    n: int
+    key: str
+
+
 def cuts_of(seed: Seed, parent: Trace, *, from_question: bool) -> Cut:
     """Every step boundary that leaves something to complete, and the bare question if asked for."""
     last = max(len(parent.steps), 1)
@@ -64,57 +76,79 @@ def complete(
     verifier left undecided is kept, and left out of the counts.
     """
     cuts = list(cuts)
-    requests, owners, prefixes = [], [], []
-    for i, cut in enumerate(cuts):
-        spans = [(s.start, s.end) for s in cut.parent.steps]
-        acts = cut.parent.acts if policy.writes_tags else ()
-        for after in cut.after:
-            prefix = open_prefix(cut.parent.text, acts, spans, after)
-            prefix = prefix or (markup.THINK_START if policy.writes_tags else "")
-            requests.append(
-                SampleRequest(
-                    prompt=policy.prompt(cut.seed.question, prefix),
-                    key=rng_key(run_seed, cut.parent.trace_id, "completion", after),
-                    n=settings.rollouts,
-                    max_tokens=settings.max_tokens,
-                    temperature=settings.temperature,
-                    stop=settings.stop,
-                )
-            )
-            owners.append((i, after))
-            prefixes.append(prefix)
-    answers = policy.sample(requests) if settings.rollouts else [[] for _ in requests]
-    traces = [
-        assemble(
-            cuts[i].seed,
-            prefix + sample.text,
-            generator=Generator.COMPLETION,
-            prefix_steps=_from_seed(cuts[i], after),
-            copied=cuts[i].parent.steps[:after],
-            policy=policy.name,
-            policy_hash=policy.hash,
-            temperature=settings.temperature,
-            key=request.key,
-            sample=sample,
-            parent_id=cuts[i].parent.trace_id,
+    wanted = [
+        Continuation(
+            cut.seed,
+            cut.parent,
+            after,
+            settings.rollouts,
+            rng_key(run_seed, cut.parent.trace_id, "completion", after),
         )
-        for (i, after), prefix, request, samples in zip(owners, prefixes, requests, answers, strict=True)
-        for sample in samples
+        for cut in cuts
+        for after in cut.after
     ]
-    traces = decide(traces, verifier)
+    answers = continue_all(wanted, policy, verifier, settings) if settings.rollouts else [[]] * len(wanted)
+    made = [trace for traces in answers for trace in traces]
     done = Completions(
-        traces=merge(traces),
+        traces=merge(made),
         counts=[{} for _ in cuts],
-        rollouts=len(traces),
-        tokens=sum(t.tokens for t in traces),
+        rollouts=len(made),
+        tokens=sum(t.tokens for t in made),
     )
-    at = 0
-    for (i, after), samples in zip(owners, answers, strict=True):
-        outcomes = [t.outcome for t in traces[at : at + len(samples)]]
-        at += len(samples)
-        decided = sum(o is not Outcome.UNDECIDED for o in outcomes)
-        done.counts[i][after] = (sum(o is Outcome.CORRECT for o in outcomes), decided)
+    owners = ((i, after) for i, cut in enumerate(cuts) for after in cut.after)
+    for (i, after), traces in zip(owners, answers, strict=True):
+        done.counts[i][after] = successes(traces)
     return done
+
+
+def continue_all(
+    wanted: Sequence[Continuation], policy: Policy, verifier: Verifier, settings: CompletionSettings
+) -> list[list[Trace]]:
+    """The completions as decided traces, in one call of the policy; `settings.rollouts` plays no part."""
+    requests, prefixes = [], []
+    for c in wanted:
+        spans = [(s.start, s.end) for s in c.parent.steps]
+        prefix = open_prefix(c.parent.text, c.parent.acts if policy.writes_tags else (), spans, c.after)
+        prefixes.append(prefix or (markup.THINK_START if policy.writes_tags else ""))
+        requests.append(
+            SampleRequest(
+                prompt=policy.prompt(c.seed.question, prefixes[-1]),
+                key=c.key,
+                n=c.n,
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                stop=settings.stop,
+            )
+        )
+    answers = policy.sample(requests) if requests else []
+    traces = decide(
+        (
+            assemble(
+                c.seed,
+                prefix + sample.text,
+                generator=Generator.COMPLETION,
+                prefix_steps=_from_seed(c),
+                copied=c.parent.steps[: c.after],
+                policy=policy.name,
+                policy_hash=policy.hash,
+                temperature=settings.temperature,
+                key=c.key,
+                sample=sample,
+                parent_id=c.parent.trace_id,
+            )
+            for c, prefix, samples in zip(wanted, prefixes, answers, strict=True)
+            for sample in samples
+        ),
+        verifier,
+    )
+    left = iter(traces)
+    return [list(islice(left, len(samples))) for samples in answers]
+
+
+def successes(traces: Sequence[Trace]) -> tuple[int, int]:
+    """How many completions are right, and how many are decided."""
+    outcomes = [t.outcome for t in traces]
+    return outcomes.count(Outcome.CORRECT), len(outcomes) - outcomes.count(Outcome.UNDECIDED)
 
 
 def with_counts(trace: Trace, counts: dict[int, tuple[int, int]]) -> Trace:
@@ -134,10 +168,10 @@ def merge(traces: Iterable[Trace]) -> list[Trace]:
     return list(out.values())
 
 
-def _from_seed(cut: Cut, after: int) -> int:
-    """How many of the first `after` steps are the seed's own."""
-    own = cut.parent.trace_id == cut.seed.seed_id
-    return after if own else min(after, cut.parent.prefix_steps)
+def _from_seed(c: Continuation) -> int:
+    """How many of the copied steps are the seed's own."""
+    own = c.parent.trace_id == c.seed.seed_id
+    return c.after if own else min(c.after, c.parent.prefix_steps)
 
 
 def _counted(step: Step, count: tuple[int, int] | None) -> Step:

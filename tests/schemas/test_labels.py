@@ -5,7 +5,17 @@ from math import sqrt
 
 import pytest
 from cotmill.schemas import Domain, Generator, Judge, Method, Origin, Outcome, Source, Step, Trace
-from cotmill.schemas.labels import consensus, first_error, hard, interval, soft, three_valued, wilson
+from cotmill.schemas.labels import (
+    agreed,
+    consensus,
+    first_error,
+    hard,
+    interval,
+    opinion,
+    soft,
+    three_valued,
+    wilson,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -236,3 +246,41 @@ def test_nothing_right_follows_a_first_error_and_something_wrong_stands_there(
 )
 def test_consensus_needs_two_opinions(good: bool | None, judge: int | None, agree: bool | None) -> None:
     assert consensus(good, step(1, 2, judge=judge)) is agree
+
+
+@pytest.mark.parametrize("method", [Method.SCAN, Method.BINARY_SEARCH])
+def test_counts_that_stopped_early_serve_hard_labels_at_any_alone(method: Method) -> None:
+    found, missed = step(1, 3, method), step(0, 8, method)
+    assert (soft(found), interval(found), three_valued(found), three_valued(missed)) == (None,) * 4
+    assert hard(trace(found, missed)) == [True, False]
+    assert hard(trace(found, missed), threshold=0.25) == [None, False]
+
+
+def test_every_step_of_a_right_answer_is_right_by_inference() -> None:
+    """The trace itself is a success from each of its prefixes."""
+    gap = step(0, 0, INFERRED)
+    assert hard(trace(gap, gap, gap, outcome=Outcome.CORRECT)) == [True, True, True]
+    assert hard(trace(gap, gap, gap, outcome=Outcome.WRONG)) == [None, None, False]
+
+
+def test_a_judges_opinion_is_read_step_by_step() -> None:
+    steps = [step(judge=1), step(judge=0), step(judge=-1), step()]
+    assert opinion(trace(*steps)) == [True, None, False, None]
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "judge", "agree"),
+    [
+        ([True, False, False], [True, False, False], True),
+        ([False, True, False], [True, True, False], True),
+        ([True, True, False], [True, False, False], False),
+        ([True, True], [True, True], True),
+        ([True, True], [True, False], False),
+        ([None, None], [True, False], None),
+        ([True, False], [None, None], None),
+    ],
+)
+def test_they_agree_who_name_the_same_first_error(
+    rollouts: list[bool | None], judge: list[bool | None], agree: bool | None
+) -> None:
+    assert agreed(rollouts, judge) is agree
