@@ -1,8 +1,8 @@
 """What a policy is: who writes. Local models, served ones and pools of them all look like this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Finish = Literal["stop", "length", "error"]
 
@@ -64,3 +64,22 @@ class Policy(Protocol):
 
     def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """For each prompt the log-probability of each of its continuations, summed over tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """AlphaZero's (p, v) of a state: the probability of each act and of the end, and a value in [-1, 1]."""
+
+    priors: Mapping[str, float]
+    value: float
+
+
+@runtime_checkable
+class PolicyValue(Protocol):
+    """What a policy with heads of its own can do beside writing."""
+
+    def opinions(self, states: Sequence[tuple[str, str]]) -> list[Opinion]:
+        """P and V of states (question, chain of thought so far).
+
+        The chain of thought is open markup for a policy that writes tags, else plain text.
+        """

@@ -171,7 +171,10 @@ def demo(
 
 @app.command()
 def train(
-    objective: Annotated[Literal["sft", "prm"], typer.Argument(metavar="OBJECTIVE", help="sft or prm")],
+    objective: Annotated[
+        Literal["sft", "orm", "prm", "policy-value"],
+        typer.Argument(metavar="OBJECTIVE", help="sft, orm, prm or policy-value"),
+    ],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="a run's folder")],
     out: Annotated[Path, typer.Option("--out", metavar="CKPT", help="the checkpoint's folder")],
     init: Annotated[

@@ -27,6 +27,8 @@ def train(
     fresh: bool = False,
 ) -> "TrainResult":
     """Train, or go on from the last checkpoint in `out`. Raises BadInput."""
+    from ..training.orm import ORMSettings, train_orm
+    from ..training.policy_value import PolicyValueSettings, train_policy_value
     from ..training.prm import PRMSettings, train_prm
     from ..training.sft import SFTSettings, train_sft
 
@@ -36,6 +38,10 @@ def train(
     try:
         if objective == "sft":
             return train_sft(data, out, SFTSettings.model_validate(given), fresh=fresh)
+        if objective == "orm":
+            return train_orm(data, out, ORMSettings.model_validate(given), fresh=fresh)
+        if objective == "policy-value":
+            return train_policy_value(data, out, PolicyValueSettings.model_validate(given), fresh=fresh)
         return train_prm(data, out, PRMSettings.model_validate(given), fresh=fresh)
     except ValidationError as e:
         error = e.errors()[0]

@@ -11,6 +11,8 @@ from .errors import MarkupError
 from .records import ActSpan
 
 THINK_START, THINK_END = "<Think_Start>", "<Think_End>"
+END = "Think_End"
+"""The action that ends a chain of thought, beside the acts. No act can have this name."""
 _TAG = re.compile(r"<(?:Think|ACT_(?P<act>\w+?))_(?P<side>Start|End)>")
 _ESCAPABLE = re.compile(r"<(\\*(?:Think|ACT_\w+?)_(?:Start|End)>)")
 _ESCAPED = re.compile(r"<\\(\\*(?:Think|ACT_\w+?)_(?:Start|End)>)")
@@ -55,6 +57,15 @@ def render(text: str, acts: Sequence[ActSpan], *, closed: bool = True) -> str:
     if closed:
         parts.append(THINK_END)
     return "".join(parts)
+
+
+def marked_steps(text: str, acts: Sequence[ActSpan], ends: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    """Text and acts as open markup, and where in it the steps end that end at `ends` in the text.
+
+    Raises MarkupError where an act crosses a step's end.
+    """
+    lengths = [len(render(text[:end], [a for a in acts if a.start < end], closed=False)) for end in ends]
+    return render(text, acts, closed=False), tuple(lengths)
 
 
 def parse(markup: str, *, closed: bool = True) -> tuple[str, tuple[ActSpan, ...]]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.network import RewardModel, StepsRow
+from ..models.headed import StepsRow
+from ..models.network import RewardModel
 from ..models.tokenizer import token_id
 from ..schemas import ActSpan, BadInput, MarkupError, generator, join_steps, markup, rng_key
 
@@ -94,17 +95,9 @@ def steps_row(prm: RewardModel, row: Mapping[str, Any], line: int | None = None)
             head = markup.THINK_START
             return StepsRow(row["problem"], head + text, tuple(len(head) + b for _, b in spans))
     try:
-        return StepsRow(row["problem"], *marked_steps(text, acts, [end for _, end in spans]))
+        return StepsRow(row["problem"], *markup.marked_steps(text, acts, [end for _, end in spans]))
     except MarkupError as e:
         raise BadInput(f"an act crosses a step's end: {e}", line=line, field="markup") from e
-
-
-def marked_steps(text: str, acts: Sequence[ActSpan], ends: Sequence[int]) -> tuple[str, tuple[int, ...]]:
-    """A trace as open markup, and where in it its steps end. No act may cross a step's end (MarkupError)."""
-    lengths = [
-        len(markup.render(text[:end], [a for a in acts if a.start < end], closed=False)) for end in ends
-    ]
-    return markup.render(text, acts, closed=False), tuple(lengths)
 
 
 def prm_figures(

@@ -2,56 +2,95 @@
 
 Targets are hard labels, or success ratios where the number of rollouts was fixed. A label sits on the
 step's last token, found through the tokenizer's offsets; no separator token, and none is lost unseen.
+
+The loss is the cross-entropy of each step, and on demand that of pairs: of two steps of one problem, or of
+one prefix, the better must score higher (Bradley and Terry 1952, doi 10.2307/2334029).
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..models.network import EncodedSteps, Input, RewardModel, StepsRow
+from ..models.headed import EncodedSteps, Input, StepsRow
+from ..models.network import RewardModel
 from ..schemas import BadInput
-from .checkpoint import TrainResult, identity, open_folder, write_card, write_record
-from .loop import fit
+from .checkpoint import TrainResult, identity, open_folder
+from .heads import HeadSettings, finish, fit_heads
 from .progress import Progress
 from .reader import ShardReader
-from .settings import TrainSettings
 
-_COLUMNS = ["trace_id", "question", "prefix", "markup", "q", "hard"]
+_COLUMNS = ["trace_id", "question", "prefix", "step", "markup", "q", "hard"]
 _UNLABELLED = -1.0
 
 
-class PRMSettings(TrainSettings):
-    """`lr` is the trunk's, `head_lr` the head's."""
+Ranking = Literal["none", "problem", "prefix"]
 
-    epochs: float = Field(2.0, gt=0)
-    tokens_per_batch: int = Field(4096, ge=1)
-    lr: float = Field(1e-4, gt=0)
-    head_lr: float = Field(1e-2, gt=0)
-    freeze_trunk: bool = Field(False, description="train the head alone")
+
+class PRMSettings(HeadSettings):
+    """What the head reads, what it is drawn to, and which steps are compared."""
+
     reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
     targets: Literal["soft", "hard"] = Field("hard", description="soft: success ratios where they are known")
+    ranking: Ranking = Field("none", description="compare the steps of one problem, or of one prefix")
+    ranking_weight: float = Field(1.0, ge=0, description="of the pairs, beside the steps' cross-entropy")
+    step_weight: float = Field(1.0, ge=0, description="of the cross-entropy; 0: ranking alone")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A trace and the targets of its steps, in [0, 1], in the order of `row.ends`."""
+    """A trace and the targets of its steps, in [0, 1], in the order of `row.ends`.
+
+    `parents`: the text that each step was added to; steps of one question with one parent are siblings.
+    """
 
     row: StepsRow
     targets: tuple[float, ...]
+    parents: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A labelled row as tokens."""
+    """A labelled row as tokens. Steps with equal `groups` are compared in ranking."""
 
+    question: str
     tokens: EncodedSteps
     targets: list[float]
+    groups: list[int]
+
+
+class StepLoss(nn.Module):
+    """A reward model and its loss: of steps, and of pairs within a group."""
+
+    def __init__(self, model: RewardModel, step_weight: float = 1.0, ranking_weight: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.step_weight, self.ranking_weight = model, step_weight, ranking_weight
+
+    def forward(self, targets: Tensor, groups: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """`targets`: (B, S), negative without a label; `groups`: (B, S)."""
+        out: dict[str, Tensor] = self.model(targets=targets, **inputs)
+        loss = self.step_weight * out["loss"]
+        if self.ranking_weight:
+            labelled = targets >= 0
+            pairs = ranking_loss(out["logits"][labelled], targets[labelled], groups[labelled])
+            loss = loss + self.ranking_weight * pairs
+        return {"loss": loss, "logits": out["logits"]}
+
+
+def ranking_loss(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
+    """-log sigmoid(better - worse) over the pairs of a group, weighted by how far apart their targets are.
+
+    All (N,). 0 where there is no pair.
+    """
+    weights = (targets[:, None] - targets).clamp(min=0) * (groups[:, None] == groups)  # (N, N)
+    losses = nn.functional.softplus(logits - logits[:, None])
+    return (weights * losses).sum() / weights.sum().clamp(min=1e-6)
 
 
 def train_prm(
@@ -81,33 +120,31 @@ def train_prm(
     dtype = model.stored_dtype
     left_out: Counter[str] = Counter()
     rows = list(labelled_rows(reader.rows(), model.input, settings.targets, left_out))
-    examples = encode(rows, model, left_out)
+    given = sum(len(r.targets) for r in rows)
+    examples = encode(rows, model, left_out, settings.ranking)
     if not examples:
         raise BadInput(f"holds no labelled step that can be used (left out: {dict(left_out)})", file=data)
     labels = sum(len(e.targets) for e in examples)
+    assert labels + left_out["beyond the context"] == given, "a label was lost"
     progress.note(f"{labels:,} labelled steps in {len(examples):,} sequences")
-    model.trunk.requires_grad_(not settings.freeze_trunk)
-    trunk = [] if settings.freeze_trunk else [{"params": list(model.trunk.parameters()), "lr": settings.lr}]
-    done = fit(
+    ranked = settings.ranking != "none" and settings.ranking_weight
+    bundles = bundled(examples, settings.tokens_per_batch) if ranked else [[e] for e in examples]
+    done = fit_heads(
         model,
-        examples,
-        [len(e.tokens.ids) for e in examples],
-        lambda batch: collate(batch, model),
+        StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
+        bundles,
+        [max(len(e.tokens.ids) for e in bundle) * len(bundle) for bundle in bundles],
+        lambda batch: collate([e for bundle in batch for e in bundle], model),
         settings,
         out,
         progress,
-        groups=[*trunk, {"params": list(model.head.parameters()), "lr": settings.head_lr}],
     )
     result = TrainResult(out, labels, dict(left_out), done.steps, done.tokens, done.loss)
-    model.trunk.config.use_cache = True
-    model.save(out, dtype)
     notes = [
         "A process reward model: the probability that a chain of thought is still right after each step.",
         f"It reads {model.input}; rows are labelled steps. Open it with `RewardModel.load`.",
     ]
-    write_card(out, settings, whose, result, notes)
-    write_record(out, whose, result)
-    return result
+    return finish(model, dtype, settings, whose, result, notes)
 
 
 def labelled_rows(
@@ -121,7 +158,7 @@ def labelled_rows(
     Rows of one trace may stand anywhere in `rows`, in any order; traces come in order of first appearance.
     What can't be used is counted in `left_out`.
     """
-    traces: dict[str, tuple[str, dict[str, float]]] = {}
+    traces: dict[str, tuple[str, dict[str, tuple[float, str]]]] = {}
     for row in rows:
         target = _target(row, targets)
         text = row["markup"] if input == "markup" else row["prefix"]
@@ -130,33 +167,61 @@ def labelled_rows(
         elif not text:
             left_out["without acts"] += 1
         else:
-            traces.setdefault(row["trace_id"], (row["question"], {}))[1][text] = target
+            parent = row["prefix"].removesuffix(row.get("step") or row["prefix"])
+            traces.setdefault(row["trace_id"], (row["question"], {}))[1][text] = target, parent
     for question, prefixes in traces.values():
         while prefixes:
             longest = max(prefixes, key=len)
             own = sorted((p for p in prefixes if longest.startswith(p)), key=len)
-            ends = tuple(len(p) for p in own)
-            yield LabelledRow(StepsRow(question, longest, ends), tuple(prefixes.pop(p) for p in own))
+            labels, parents = zip(*(prefixes.pop(p) for p in own), strict=True)
+            yield LabelledRow(StepsRow(question, longest, tuple(map(len, own))), labels, parents)
 
 
-def encode(rows: list[LabelledRow], model: RewardModel, left_out: Counter[str]) -> list[Example]:
-    """Rows as tokens; a label beyond the model's context is left out and counted."""
-    examples = []
+def encode(
+    rows: list[LabelledRow], model: RewardModel, left_out: Counter[str], ranking: Ranking = "none"
+) -> list[Example]:
+    """Rows as tokens; a label beyond the model's context is left out and counted.
+
+    Examples of one question stand together, in the order in which the questions first appear.
+    """
+    examples: dict[str, list[Example]] = {}
+    groups: dict[tuple[str, str], int] = {}
     for row, tokens in zip(rows, model.encode([r.row for r in rows]), strict=True):
         kept = tokens.within(model.context)
         left_out["beyond the context"] += len(tokens.ends) - len(kept.ends)
         if kept.ends:
-            examples.append(Example(kept, list(row.targets[: len(kept.ends)])))
+            n, question = len(kept.ends), row.row.question
+            parents = row.parents[:n] if ranking == "prefix" else [""] * n
+            own = [groups.setdefault((question, parent), len(groups)) for parent in parents]
+            examples.setdefault(question, []).append(Example(question, kept, list(row.targets[:n]), own))
     left_out += Counter()  # drops counts of zero
-    return examples
+    return [e for same in examples.values() for e in same]
+
+
+def bundled(examples: list[Example], budget: int) -> list[list[Example]]:
+    """Examples that must share a batch to be compared: those of one question, up to `budget` padded tokens.
+
+    What exceeds it makes another bundle: pairs are lost then, never labels.
+    """
+    bundles: list[list[Example]] = []
+    for _, same in groupby(examples, key=lambda e: e.question):
+        bundle: list[Example] = []
+        for e in sorted(same, key=lambda e: len(e.tokens.ids)):
+            if bundle and len(e.tokens.ids) * (len(bundle) + 1) > budget:
+                bundles.append(bundle)
+                bundle = []
+            bundle.append(e)
+        bundles.append(bundle)
+    return bundles
 
 
 def collate(batch: list[Example], model: RewardModel) -> dict[str, Tensor]:
-    """Inputs of the model's forward, with `targets` (B, S); -1 where there is no step."""
+    """Inputs of `StepLoss`: `targets` and `groups` (B, S), -1 where there is no step."""
     inputs = model.collate([e.tokens for e in batch])
     steps = inputs["ends"].shape[1]
-    padded = [e.targets + [_UNLABELLED] * (steps - len(e.targets)) for e in batch]
-    return inputs | {"targets": torch.tensor(padded)}
+    targets = [e.targets + [_UNLABELLED] * (steps - len(e.targets)) for e in batch]
+    groups = [e.groups + [-1] * (steps - len(e.groups)) for e in batch]
+    return inputs | {"targets": torch.tensor(targets), "groups": torch.tensor(groups)}
 
 
 def _target(row: dict[str, Any], targets: Literal["soft", "hard"]) -> float | None:

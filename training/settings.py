@@ -1,6 +1,6 @@
 """What every training run can be told (`--set key=value`)."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,3 +31,10 @@ class TrainSettings(BaseModel):
         if self.max_steps is not None and self.warmup_steps > self.max_steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} exceeds max_steps {self.max_steps}")
         return self
+
+
+def names(value: Any) -> Any:
+    """Comma-separated names as a list, for settings that hold several."""
+    if value is None:
+        return ()
+    return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value

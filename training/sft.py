@@ -26,7 +26,7 @@ from .checkpoint import TrainResult, identity, open_folder, write_card, write_re
 from .loop import fit
 from .progress import Progress
 from .reader import ShardReader
-from .settings import TrainSettings
+from .settings import TrainSettings, names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,12 +51,7 @@ class SFTSettings(TrainSettings):
     vocabulary: int = Field(512, ge=320)
     context: int = Field(1024, ge=16)
 
-    @field_validator("outcomes", "generators", "domains", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: Any) -> Any:
-        if value is None:
-            return ()
-        return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
+    _names = field_validator("outcomes", "generators", "domains", mode="before")(names)
 
 
 @dataclass(frozen=True, slots=True)

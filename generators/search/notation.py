@@ -13,8 +13,7 @@ import yaml
 
 from ...schemas import MarkupError, markup
 
-END = "Think_End"
-"""The action that ends a chain of thought. No act can have this name."""
+END = markup.END
 
 
 @lru_cache(maxsize=1)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from cotmill.models.headed import EncodedSteps, StepsRow
 from cotmill.models.local import LocalPolicy
-from cotmill.models.network import EncodedSteps, RewardHead, RewardModel, StepsRow
+from cotmill.models.network import RewardHead, RewardModel
 from cotmill.schemas import ActSpan, BadInput, markup
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -200,7 +201,7 @@ def test_a_saved_folder_is_a_causal_lm_and_a_policy(prm: RewardModel, tmp_path: 
 
 
 def test_folders_that_hold_no_reward_model(prm: RewardModel, llama_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="not a cotmill reward model"):
+    with pytest.raises(BadInput, match="not a process reward model of cotmill"):
         RewardModel.load(llama_folder)
     prm.save(tmp_path)
     (tmp_path / "reward_head.safetensors").write_bytes(b"nothing")

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from cotmill.models.network import RewardModel, StepsRow
+from cotmill.models.headed import StepsRow
+from cotmill.models.network import RewardModel
 from cotmill.schemas import BadInput, Trace
 from cotmill.schemas.labels import hard
+from cotmill.schemas.markup import marked_steps
 from cotmill.schemas.tables import step_rows
-from cotmill.training.evaluate_prm import auc, evaluate_prm, marked_steps, steps_row
-from cotmill.training.prm import LabelledRow, PRMSettings, collate, encode, labelled_rows, train_prm
+from cotmill.training.evaluate_prm import auc, evaluate_prm, steps_row
+from cotmill.training.prm import LabelledRow, PRMSettings, StepLoss, collate, encode, labelled_rows, train_prm
 from cotmill.training.progress import Progress
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,9 +111,10 @@ def test_padding_bears_no_label(policy_folder: Path) -> None:
     batch = collate(encode(rows, model, Counter()), model)
     assert batch["targets"].tolist() == [[1.0, 0.5], [0.0, -1.0]]
     alone = [
-        model(**collate([e], model))["loss"].item() * len(e.targets) for e in encode(rows, model, Counter())
+        StepLoss(model)(**collate([e], model))["loss"].item() * len(e.targets)
+        for e in encode(rows, model, Counter())
     ]
-    assert model(**batch)["loss"].item() == pytest.approx(sum(alone) / 3, rel=1e-4)
+    assert StepLoss(model)(**batch)["loss"].item() == pytest.approx(sum(alone) / 3, rel=1e-4)
 
 
 def test_it_learns_the_labels_it_is_given(

@@ -1,0 +1,101 @@
+"""Outcome reward model (ORM): whether a whole trace ends right, from the outcomes in the `traces` table.
+
+The rewards +1 and -1 are the targets 1 and 0 of a cross-entropy at the trace's last token (Cobbe et al. 2021,
+arXiv 2110.14168); a trace longer than the model's context is left out whole.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+
+from ..models.headed import Input, StepsRow
+from ..models.network import OutcomeModel
+from ..schemas import BadInput, Generator
+from .checkpoint import TrainResult, identity, open_folder
+from .heads import HeadSettings, finish, fit_heads
+from .prm import LabelledRow, StepLoss, collate, encode
+from .progress import Progress
+from .reader import ShardReader
+from .settings import names
+
+_COLUMNS = ["question", "markup", "text", "reward", "generator"]
+
+
+class ORMSettings(HeadSettings):
+    """Which traces, and what the head reads."""
+
+    reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
+    generators: tuple[Generator, ...] = Field((), description="empty: any")
+
+    _names = field_validator("generators", mode="before")(names)
+
+
+def train_orm(
+    data: Path,
+    out: Path,
+    settings: ORMSettings,
+    *,
+    progress: Progress | None = None,
+    fresh: bool = False,
+) -> TrainResult:
+    """Train an outcome reward model on the decided traces of a run's folder and write it to `out`.
+
+    Starts from `settings.init`: a policy, any causal LM, or an outcome model to train on. Goes on where it
+    was cut off. Raises BadInput where there is no `init`, `data` is no run's folder or holds no decided
+    trace, or `out` holds something else.
+    """
+    progress = progress or Progress()
+    if settings.init is None:
+        raise BadInput("a reward model needs a trunk: give --init", field="init")
+    reader = ShardReader(data, "traces", _COLUMNS)
+    whose = identity("orm", data, settings)
+    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
+        progress.note(f"{out} is finished already")
+        return finished
+    torch.manual_seed(settings.seed)
+    model = OutcomeModel.open(settings.init, settings.device, torch.float32, reads_state=settings.reads_state)
+    dtype = model.stored_dtype
+    left_out: Counter[str] = Counter()
+    rows = list(decided_rows(reader.rows(), model.input, settings, left_out))
+    examples = encode(rows, model, left_out)
+    if not examples:
+        raise BadInput(f"holds no decided trace that can be used (left out: {dict(left_out)})", file=data)
+    right = sum(e.targets[0] for e in examples)
+    progress.note(f"{len(examples):,} traces, {right:,.0f} of them right")
+    done = fit_heads(
+        model,
+        StepLoss(model),
+        examples,
+        [len(e.tokens.ids) for e in examples],
+        lambda batch: collate(batch, model),
+        settings,
+        out,
+        progress,
+    )
+    result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
+    notes = [
+        "An outcome reward model: the probability that a whole chain of thought ends in a right answer.",
+        f"It reads {model.input}; rows are traces. Open it with `OutcomeModel.load`.",
+    ]
+    return finish(model, dtype, settings, whose, result, notes)
+
+
+def decided_rows(
+    rows: Iterable[dict[str, Any]], input: Input, settings: ORMSettings, left_out: Counter[str]
+) -> Iterator[LabelledRow]:
+    """Decided traces as rows of one step each; what can't be used is counted in `left_out`."""
+    wanted = {str(g) for g in settings.generators}
+    for row in rows:
+        text = row["markup"] if input == "markup" else row["text"]
+        if row["reward"] is None:
+            left_out["undecided"] += 1
+        elif wanted and row["generator"] not in wanted:
+            left_out["of another generator"] += 1
+        elif not text:
+            left_out["without acts" if row["text"] else "empty"] += 1
+        else:
+            yield LabelledRow(StepsRow(row["question"], text, (len(text),)), (float(row["reward"] > 0),))
