@@ -172,12 +172,12 @@ def _fault(run: Run, case: Case) -> str:
         if lines[-1].startswith("MemoryError"):
             return ""
         return f"the program ended with status {run.returncode}: {lines[-1][:200]}".rstrip(": ")
-    if _lines(run.stdout.decode("utf-8", "replace")) != _lines(case.stdout):
+    if lines_of(run.stdout.decode("utf-8", "replace")) != lines_of(case.stdout):
         return "another output"
     return ""
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     """An output's lines without the white space at their ends and without empty lines at the end."""
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     while lines and not lines[-1]:

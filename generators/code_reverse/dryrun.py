@@ -1,19 +1,21 @@
-"""A dry run in words: the recorded events of one call, told turn by turn."""
+"""A dry run in words: the recorded events of one call, told turn by turn or call by call."""
 
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .observe import Event, Outcome
-from .shape import Loop, loops
+from .shape import Loop, is_class, loops
 
 MAX_TURNS = 6
 MAX_VALUE = 60
+YIELDS = "yield"
 _STYLES = (
     ("{label} → {change}", "{label} → nothing changes", "; "),
     ("with {label}, {change}", "with {label} nothing changes", "; "),
     ("{label}: {change}", "{label}: no change", ", then "),
     ("{label} gives {change}", "{label} changes nothing", "; "),
+    ("at {label} we have {change}", "at {label} nothing happens", ", "),
 )
 N_STYLES = len(_STYLES)
 
@@ -30,29 +32,37 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """How a call went: `kind` is "loop", "recursion" or "straight", the rest are slots of its phrases."""
+    """How a call went: `kind` is "loop", "recursion", "calls" or "straight", the rest its phrases' slots."""
 
     kind: str
     slots: Mapping[str, str]
     turns: tuple[Turn, ...] = ()
 
 
-def dry_run(function: ast.FunctionDef, outcome: Outcome, style: int) -> DryRun | None:
+def dry_run(unit: ast.FunctionDef, outcome: Outcome, style: int) -> DryRun | None:
     """The dry run of a recorded call; None where it is too long to tell, or there is nothing to tell."""
     if outcome.cut or not outcome.events:
         return None
-    own = [e for e in outcome.events if e.frame == 0]
-    if any(e.kind == "call" and e.frame for e in outcome.events):
-        return _recursion(outcome.events, function)
-    for loop in sorted(loops(function), key=lambda n: -sum(e.line == n.lineno for e in own)):
+    if is_class(unit):
+        return _calls(outcome.events)
+    if (recursive := _recursive(outcome.events)) is not None:
+        return _recursion(outcome.events, unit, recursive)
+    own = own_events(unit, outcome.events)
+    for loop in sorted(loops(unit), key=lambda n: -sum(e.line == n.lineno for e in own)):
         found = turns(loop, own)
         if found:
             return _loop(loop, own, found, style)
     return _straight(own)
 
 
+def own_events(unit: ast.FunctionDef, events: Sequence[Event]) -> list[Event]:
+    """The events of the first call of the unit itself."""
+    frame = next((e.frame for e in events if e.kind == "call" and e.text == unit.name), None)
+    return [e for e in events if e.frame == frame]
+
+
 def turns(loop: Loop, own: Sequence[Event]) -> list[Turn]:
-    """The turns of one loop, from the events of one frame."""
+    """The turns of one loop, from the events of one frame; what a turn yields is a change, too."""
     end = loop.end_lineno or loop.lineno
     targets = _names(loop.target) if isinstance(loop, ast.For) else set()
     asked = _asked(loop) if isinstance(loop, ast.While) else set()
@@ -77,8 +87,11 @@ def turns(loop: Loop, own: Sequence[Event]) -> list[Turn]:
             changed = {}
         else:
             state |= event.values
-            if label is not None and event.kind == "line" and loop.lineno < event.line <= end:
-                changed |= {k: v for k, v in event.values.items() if k not in targets | inner}
+            if label is not None and loop.lineno < event.line <= end:
+                if event.kind == "line":
+                    changed |= {k: v for k, v in event.values.items() if k not in targets | inner}
+                elif event.kind == "yield" and event.text:
+                    changed = {**changed, YIELDS: event.text}
     if label is not None:
         out.append(Turn(label, changed))
     return out
@@ -101,7 +114,7 @@ def _asked(loop: ast.While) -> set[str]:
 
 def pairs(values: Values) -> str:
     """`a = 1 and b = 2`."""
-    said = [f"{k} = {v}" for k, v in values.items()]
+    said = [f"it yields {v}" if k == YIELDS else f"{k} = {v}" for k, v in values.items()]
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
 
 
@@ -116,8 +129,8 @@ def _loop(loop: Loop, own: Sequence[Event], found: list[Turn], style: int) -> Dr
         (said if t.changed else idle).format(label=pairs(t.label), change=pairs(t.changed)) for t in shown
     ]
     if len(found) > MAX_TURNS:
-        items[-1] = f"and so on, until at the last turn {items[-1].removeprefix('with ')}"
-    slots = {**_trail(glue.join(items)), "turns": str(len(found))}
+        items[-1] = f"and so on, until at the last turn {items[-1].removeprefix('with ').removeprefix('at ')}"
+    slots = _trail(glue.join(items))
     before: dict[str, str] = {}
     for event in own:
         if event.kind == "line" and event.line >= loop.lineno:
@@ -130,11 +143,22 @@ def _loop(loop: Loop, own: Sequence[Event], found: list[Turn], style: int) -> Dr
     return DryRun("loop", slots, tuple(found))
 
 
-def _recursion(events: Sequence[Event], function: ast.FunctionDef) -> DryRun | None:
-    """Calls inside the call, by their arguments and what they returned, innermost return first."""
-    arguments = {e.frame: e.values for e in events if e.kind == "call"}
-    returns = [e for e in events if e.kind == "return" and e.frame]
-    names = {a.arg for a in function.args.args}
+def _recursive(events: Sequence[Event]) -> str | None:
+    """The function that calls itself in this run, the one with the most calls."""
+    calls = {e.frame: e for e in events if e.kind == "call"}
+    inner = [e.text for e in calls.values() if e.parent in calls and calls[e.parent].text == e.text]
+    return max(sorted(set(inner)), key=inner.count) if inner else None
+
+
+def _recursion(events: Sequence[Event], unit: ast.FunctionDef, name: str) -> DryRun | None:
+    """The inner calls by their arguments and what they returned, in the order of their returns."""
+    definition = next((n for n in ast.walk(unit) if isinstance(n, ast.FunctionDef) and n.name == name), None)
+    if definition is None:
+        return None
+    calls = [e for e in events if e.kind == "call" and e.text == name]
+    arguments = {e.frame: e.values for e in calls[1:]}
+    returns = [e for e in events if e.kind == "return" and e.frame in arguments]
+    names = {a.arg for a in definition.args.args}
     if not 0 < len(returns) <= MAX_TURNS or any(not e.text or len(e.text) > MAX_VALUE for e in returns):
         return None
     items = []
@@ -143,7 +167,24 @@ def _recursion(events: Sequence[Event], function: ast.FunctionDef) -> DryRun | N
         if not given or any(len(v) > MAX_VALUE for v in given.values()):
             return None
         items.append(f"with {pairs(given)} it returns {event.text}")
-    return DryRun("recursion", {**_trail("; ".join(items)), "turns": str(len(items))})
+    return DryRun("recursion", {**_trail("; ".join(items)), "inner": f"`{name}`"})
+
+
+def _calls(events: Sequence[Event]) -> DryRun | None:
+    """The calls of a class's methods from outside, one after another."""
+    made = [e for e in events if e.kind == "call" and e.parent is None]
+    ends = {e.frame: e.text for e in events if e.kind == "return"}
+    if not 0 < len(made) <= MAX_TURNS:
+        return None
+    items = []
+    for event in made:
+        given = {k: v for k, v in event.values.items() if k != "self"}
+        came = ends.get(event.frame, "")
+        if any(len(v) > MAX_VALUE for v in (*given.values(), came)):
+            return None
+        said = f"{event.text} with {pairs(given)}" if given else event.text
+        items.append(f"{said} gives {came}" if came and came != "None" else f"{said} returns nothing")
+    return DryRun("calls", {"trail": "; ".join(items)})
 
 
 def _straight(own: Sequence[Event]) -> DryRun | None:
@@ -155,5 +196,5 @@ def _straight(own: Sequence[Event]) -> DryRun | None:
 
 def _trail(text: str) -> dict[str, str]:
     """The turns, inside a sentence and as one of their own."""
-    capital = "W" + text[1:] if text.startswith("with ") else text
-    return {"trail": text, "Trail": capital}
+    begins = next((w for w in ("with ", "at ") if text.startswith(w)), "")
+    return {"trail": text, "Trail": text[:1].upper() + text[1:] if begins else text}

@@ -5,15 +5,19 @@ audit: each piece of code and each value in the text must stand in the program, 
 the tests, or among the values that the run produced.
 """
 
+import ast
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ...schemas import Trace
 from ..phrasing import PhraseBook
 from ..wording import misworded
-from .observe import Facts
+from .observe import Facts, Outcome
 from .rows import CodeSeed
-from .story import Choices, Paragraph, choose, tell
+from .said import Paragraph, quoted
+from .story import Choices, choose, tell
+from .syntax import parse
 
 PHRASES = "phrases_code.yaml"
 _FENCED = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -44,27 +48,44 @@ def _frame(trace: Trace, seed: CodeSeed, story: Sequence[Paragraph]) -> Iterator
 
 def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, choices: Choices) -> Iterator[str]:
     """Code and values of the text that stand in no program, no test and no recorded value."""
-    draft = facts.drafts[choices.draft] if choices.draft is not None else None
-    sources = [seed.code, *seed.tests, *([draft.mutant.source, draft.outcome.error] if draft else [])]
-    outcomes = [*facts.outcomes, *(o for _, o in facts.edges), *([draft.outcome] if draft else [])]
-    values = {o.value for o in outcomes} | {o.error.replace("`", "'") for o in outcomes}
+    drafts = [facts.drafts[i] for i in choices.drafts]
+    sources = [seed.code, *seed.tests, *(d.mutant.source for d in drafts)]
+    outcomes = [*facts.outcomes, *(o for _, o in facts.edges), *(d.outcome for d in drafts)]
+    values = {quoted(o.value)[1:-1] for o in outcomes} | {o.error.replace("`", "'") for o in outcomes}
     values |= {v for o in outcomes for e in o.events for v in (*e.values.values(), e.text)}
-    known = (
-        {e.call for e in facts.examples} | {e.expected for e in facts.examples} | {c for c, _ in facts.edges}
-    )
+    known = {quoted(t)[1:-1] for e in facts.examples for t in (e.call, e.expected)} | {
+        c for c, _ in facts.edges
+    }
+    known |= {ast.unparse(n.test) for n in ast.walk(parse(seed.code)) if isinstance(n, ast.If)}
+    variables = {v for o in outcomes for e in o.events for v in e.values}
     squashed = " ".join(" ".join(sources).split())
     for block in _FENCED.findall(trace.text):
         if not any(block in source for source in sources):
             yield f"a block of code that nobody ran: {block[:80]!r}"
     prose = _FENCED.sub("", trace.text)
     for piece in _QUOTED.findall(prose):
-        if piece not in values and piece not in known and _bare(piece) not in _bare(squashed):
+        if piece in values or piece in known or _bare(piece) in _bare(squashed):
+            continue
+        one, _, other = piece.partition(" <= ")
+        if not {one, other} <= variables:
             yield f"`{piece}` stands in no program, test or value"
     pool = set(_NUMBER.findall(" ".join([squashed, seed.text, *values, *known])))
-    turns = {str(n) for n in range(len(seed.tests) + 1)}
+    pool |= {str(n) for n in range(facts.tests + 1)} | _counts(outcomes)
     for number in _NUMBER.findall(_QUOTED.sub("", prose)):
-        if number not in pool and number not in turns:
+        if number not in pool:
             yield f"the number {number} stands in no program, test or value"
+
+
+def _counts(outcomes: Sequence[Outcome]) -> set[str]:
+    """How often one line ran, or one line led to another, or one function was called, in any run."""
+    found: set[int] = set()
+    for outcome in outcomes:
+        lines = [(e.frame, e.line) for e in outcome.events if e.kind == "line"]
+        found |= set(Counter(lines).values()) | set(Counter(zip(lines, lines[1:], strict=False)).values())
+        calls = Counter(e.text for e in outcome.events if e.kind == "call" and e.parent is not None)
+        found |= set(calls.values())
+    found |= {a - b for a in found for b in (1,)}
+    return {str(n) for n in found}
 
 
 def _bare(text: str) -> str:

@@ -1,41 +1,49 @@
-"""Runs inside the sandbox, alone: a program and its mutants on its examples, and what happened, as JSON.
+"""Runs inside the sandbox as its witness: a program and its drafts on their examples, and what happened.
 
-Standard library only; nothing of this project can be imported there. Reads one job from stdin: `{"program",
-"setup", "calls": [expression], "asserts": [statement], "tests": [int], "mutants": [source], "recorded":
-int}`.
-Each program runs in a fork of its own, so that none can disturb the next. Long loops are cut by a count of
-executed lines, never by the clock, so that equal jobs give equal results.
+Standard library only; nothing of this project can be imported there. Reads one framed JSON job from descriptor
+0: `{"program", "setup", "calls": [source whose last statement is an expression], "asserts": [source], "tests":
+[int], "recorded": int, "mutants": [source], "stdins": [text]}`; writes one JSON report to descriptor 1. Where
+there are `stdins` the program is run whole on each, and a call's value is what it prints. Each program runs in
+a fork of its own, each call in a fresh namespace. Loops are cut by a count of executed lines, never by the
+clock, so that equal jobs give equal reports.
 """
 
-import contextlib
+import ast
 import io
 import json
+import opcode
 import os
 import resource
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any
 
 FILE = "<program>"
-MAX_LINES = 1_000_000
+MAX_LINES = 500_000
 PATIENCE = 10, 2_000  # a draft may run ten times as many lines as the program, and these
 MAX_EVENTS = 300
 MAX_REPR = 160
+MAX_PRINTED = 1 << 20
 CPU_SECONDS = 2
+DRAFT_SECONDS = 0.5
+_YIELD = opcode.opmap["YIELD_VALUE"]
+_REACHING = {"socket", "subprocess", "shutil", "tempfile", "ctypes", "urllib", "http", "ftplib", "mmap"}
+_HARMLESS = {"os.listdir", "os.scandir", "os.putenv", "os.unsetenv"}
 
 Job = dict[str, Any]
 
 
-class Endless(BaseException):
-    """More lines ran than any example should need."""
+class Refused(BaseException):
+    """The program does what no example should need: it runs on, floods, or reaches for files or the network."""
 
 
 class Tracer:
     """Counts lines; with `record`, notes for one call which line set which variables, calls and returns.
 
-    Events: `["call", frame, parent, {name: repr}]`, `["line", frame, line, {name: repr}]` with what the line
-    changed, `["return", frame, line, repr]`, `["raise", frame, line, message]`.
+    Events: `["call", frame, parent, {name: repr}, function]`, `["line", frame, line, {name: repr}]` with what
+    the line changed, `["return" or "yield", frame, line, repr]`, `["raise", frame, line, message]`.
     """
 
     def __init__(self, record: bool, limit: int = MAX_LINES) -> None:
@@ -47,12 +55,15 @@ class Tracer:
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         if frame.f_code.co_filename != FILE:
             return None
-        if not self.record or frame.f_code.co_name.startswith("<"):
+        name = frame.f_code.co_name
+        if not self.record or self.cut or (name.startswith("<") and name != "<module>"):
             return self.count
+        if id(frame) in self.frames:  # a generator that goes on
+            return self.local
         parent = self.frames.get(id(frame.f_back), [None])[0]
         seen = shown(frame.f_locals)
-        self.frames[id(frame)] = [self.born, None, seen]
-        self.add(["call", self.born, parent, seen])
+        self.frames[id(frame)] = [self.born, None, seen, frame]
+        self.add(["call", self.born, parent, seen, name])
         self.born += 1
         return self.local
 
@@ -60,23 +71,26 @@ class Tracer:
         if event == "line":
             self.lines += 1
             if self.lines > self.limit:
-                raise Endless
+                raise Refused("endless")
         return self.count
 
     def local(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         state = self.frames.get(id(frame))
-        if state is None:
-            return self.count
+        if state is None or self.cut:
+            return self.count(frame, event, argument)
         if event in ("line", "return"):
             self.settle(frame, state)
         if event == "line":
             state[1] = frame.f_lineno
             self.count(frame, event, argument)
         elif event == "return":
-            self.add(["return", state[0], frame.f_lineno, text_of(argument)])
-            del self.frames[id(frame)]
+            kind = "yield" if frame.f_code.co_code[frame.f_lasti] == _YIELD else "return"
+            self.add([kind, state[0], frame.f_lineno, text_of(argument)])
+            if kind == "return":
+                del self.frames[id(frame)]
         elif event == "exception" and isinstance(argument[1], Exception):
-            self.add(["raise", state[0], frame.f_lineno, message(argument[1])])
+            if not isinstance(argument[1], StopIteration):
+                self.add(["raise", state[0], frame.f_lineno, message(argument[1])])
         return self.local
 
     def settle(self, frame: FrameType, state: list[Any]) -> None:
@@ -93,127 +107,242 @@ class Tracer:
             self.cut = True
 
 
+class Printed(io.RawIOBase):
+    """Standard output as far as an example may print."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.data += bytes(data)
+        if len(self.data) > MAX_PRINTED:
+            refuse("prints megabytes")
+        return len(data)
+
+
+_refused: list[str] = []
+_watching = False
+_library = os.path.dirname(os.__file__)
+
+
+def refuse(why: str) -> None:
+    """Ends the program, which cannot take it back: `_refused` remembers."""
+    _refused.append(why)
+    raise Refused(why)
+
+
+def watch(event: str, args: tuple[Any, ...]) -> None:
+    """An audit hook: files and the network are out of bounds, reading the standard library apart."""
+    if not _watching:
+        return
+    group = event.partition(".")[0]
+    if event == "open":
+        if not isinstance(args[0], str) or not args[0].startswith(_library):
+            refuse("touches files")
+    elif group in _REACHING or (group == "os" and event not in _HARMLESS):
+        refuse("touches the network" if group == "socket" else f"reaches out of its process: {event}")
+
+
 def text_of(value: object) -> str | None:
     """A value's repr; None where it is too long, no expression, or cannot be shown."""
+    if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)) and len(value) > MAX_REPR:
+        return None
     try:
         text = repr(value)
     except Exception:
         return None
-    plain = " at 0x" not in text and "`" not in text and not text.startswith("<")
-    return text if plain and len(text) <= MAX_REPR else None
+    if len(text) > MAX_REPR or " at 0x" in text or "`" in text or text.startswith("<") or "\n" in text:
+        return None
+    return text
 
 
 def shown(variables: dict[str, Any]) -> dict[str, str]:
-    pairs = [(k, text_of(v)) for k, v in variables.items() if k.isidentifier() and not callable(v)]
+    pairs = [
+        (k, text_of(v))
+        for k, v in variables.items()
+        if k.isidentifier() and k[:2] != "__" and not callable(v)
+    ]
     return {k: v for k, v in pairs if v is not None}
 
 
 def message(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:MAX_REPR].removesuffix(": ")
+    return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REPR].removesuffix(":")
 
 
-@contextlib.contextmanager
-def traced(tracer: Tracer) -> Iterator[None]:
-    sys.settrace(tracer)
-    try:
-        yield
-    finally:
-        sys.settrace(None)
+def split_call(source: str) -> tuple[CodeType, CodeType]:
+    """What is done first, and the expression asked for at the end."""
+    tree = ast.parse(source)
+    last = tree.body[-1]
+    assert isinstance(last, ast.Expr)
+    first = ast.Module(tree.body[:-1], [])
+    return compile(first, "<call>", "exec"), compile(ast.Expression(last.value), "<call>", "eval")
 
 
-def evaluate(
-    source: str, space: dict[str, Any], record: bool, limit: int = MAX_LINES, mode: str = "eval"
-) -> dict[str, Any]:
-    """One call or assertion: its value or its error, its lines, and with `record` the events on the way."""
-    tracer = Tracer(record, limit)
-    out: dict[str, Any] = {}
-    try:
-        code = compile(source, "<call>", mode)
-        with traced(tracer):
-            value = eval(code, space)
-        out["value"] = text_of(value)
-    except (Exception, SystemExit, KeyboardInterrupt) as e:
-        out["error"] = message(e)
-    except Endless:
-        out["endless"] = True
-    out["lines"] = tracer.lines
-    if record:
-        out["events"], out["cut"] = tracer.events, tracer.cut
-    return out
+class Program:
+    """A program, compiled, that can be called in a fresh namespace as often as is asked."""
+
+    def __init__(self, source: str, job: Job) -> None:
+        self.job = job
+        self.code = compile(source, FILE, "exec")
+        self.setup = compile(job["setup"], "<setup>", "exec")
+
+    def call(self, number: int, record: bool, limit: int = MAX_LINES) -> dict[str, Any]:
+        """The job's call of that number."""
+        if self.job["stdins"]:
+            return self._whole(self.job["stdins"][number], record, limit)
+        before, asked = split_call(self.job["calls"][number])
+
+        def run(space: dict[str, Any]) -> str | None:
+            exec(before, space)
+            return text_of(eval(asked, space))
+
+        return self._traced(run, record, limit, self._space)
+
+    def holds(self, number: int, limit: int = MAX_LINES) -> bool:
+        """Whether the job's assertion of that number passes."""
+        test = compile(self.job["asserts"][number], "<call>", "exec")
+        outcome = self._traced(lambda space: exec(test, space), False, limit, self._space)
+        return "error" not in outcome and "endless" not in outcome
+
+    def _space(self) -> dict[str, Any]:
+        space: dict[str, Any] = {"__name__": "program"}
+        exec(self.setup, space)
+        exec(self.code, space)
+        return space
+
+    def _whole(self, stdin: str, record: bool, limit: int) -> dict[str, Any]:
+        printed = Printed()
+        own = sys.stdin, sys.stdout
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode("utf-8", "surrogatepass")), "utf-8")
+        sys.stdout = io.TextIOWrapper(printed, "utf-8", "backslashreplace", write_through=True)
+
+        def run(space: dict[str, Any]) -> str:
+            try:
+                exec(self.code, space)
+            except SystemExit as e:
+                if e.code not in (None, 0):
+                    raise
+            return printed.data.decode("utf-8", "replace")
+
+        try:
+            return self._traced(run, record, limit, lambda: {"__name__": "__main__"})
+        finally:
+            sys.stdin, sys.stdout = own
+
+    def _traced(
+        self,
+        run: Callable[[dict[str, Any]], str | None],
+        record: bool,
+        limit: int,
+        space: Callable[[], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """What `run` comes to: its value or its error, its lines, and with `record` the events on the way."""
+        global _watching
+        tracer, loading = Tracer(record, limit), Tracer(False)
+        out: dict[str, Any] = {}
+        _watching = True
+        try:
+            sys.settrace(loading)
+            made = space()
+            sys.settrace(tracer)
+            out["value"] = run(made)
+        except (Exception, SystemExit, KeyboardInterrupt) as e:
+            out["error"] = message(e)
+        except Refused:
+            out["endless"] = True
+        finally:
+            sys.settrace(None)
+            _watching = False
+        out["lines"] = tracer.lines
+        if record:
+            out["events"], out["cut"] = tracer.events, tracer.cut
+        return out
 
 
-def run(program: str, job: Job, own: dict[str, Any] | None) -> dict[str, Any]:
+def run(source: str, job: Job, own: dict[str, Any] | None) -> dict[str, Any]:
     """One program on a job's calls and assertions; `own` is what the right program came to, for a draft.
 
     Records every call of the right program, and the first call of a draft that comes to something else and
     fails the assertion it stands in (`tests` gives its number).
     """
-    space: dict[str, Any] = {"__name__": "program"}
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            with traced(Tracer(False)):
-                exec(compile(job["setup"], "<setup>", "exec"), space)
-                exec(compile(program, FILE, "exec"), space)
-        except (Exception, SystemExit, KeyboardInterrupt) as e:
-            return {"error": message(e)}
-        except Endless:
-            return {"error": "endless"}
-        if own is None:
-            calls = [evaluate(c, space, n < job["recorded"]) for n, c in enumerate(job["calls"])]
-            tested = [evaluate(t, space, False, mode="exec") for t in job["asserts"]]
-            lines = max(c["lines"] for c in [*calls, *tested])
-            return {"calls": calls, "passed": [ended_well(t) for t in tested], "lines": lines}
-        limit = PATIENCE[0] * own["lines"] + PATIENCE[1]
-        for number, right in enumerate(own["calls"][: job["recorded"]]):
-            outcome = evaluate(job["calls"][number], space, False, limit)
-            if any(outcome.get(k) != right.get(k) for k in ("value", "error", "endless")):
-                test = job["asserts"][job["tests"][number]]
-                if ended_well(evaluate(test, space, False, limit, "exec")):
-                    continue
-                return {"call": number, "outcome": evaluate(job["calls"][number], space, True, limit)}
+    try:
+        program = Program(source, job)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
+        return {"error": message(e)}
+    recorded: int = job["recorded"]
+    if own is None:
+        calls = [program.call(n, n < recorded) for n in range(len(job["stdins"] or job["calls"]))]
+        passed = [program.holds(n) for n in range(len(job["asserts"]))]
+        if _refused:
+            return {"error": _refused[0]}
+        if any("endless" in c for c in calls[:recorded]):
+            return {"error": "runs on without an end in sight"}
+        return {"calls": calls, "passed": passed, "lines": max((c["lines"] for c in calls), default=0)}
+    limit = PATIENCE[0] * own["lines"] + PATIENCE[1]
+    for number, right in enumerate(own["calls"][:recorded]):
+        outcome = program.call(number, False, limit)
+        if _refused:
+            return {"error": _refused[0]}
+        if any(outcome.get(k) != right.get(k) for k in ("value", "error", "endless")):
+            if job["asserts"] and program.holds(job["tests"][number], limit):
+                continue
+            return {"call": number, "outcome": program.call(number, True, limit)}
     return {}
 
 
-def ended_well(outcome: dict[str, Any]) -> bool:
-    return "error" not in outcome and "endless" not in outcome
-
-
-def in_child(program: str, job: Job, own: dict[str, Any] | None) -> dict[str, Any]:
+def in_child(source: str, job: Job, own: dict[str, Any] | None) -> dict[str, Any]:
     """`run` in a fork; a child that dies or says nothing readable is a result too."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        if own is not None:
+            signal.setitimer(signal.ITIMER_PROF, DRAFT_SECONDS)
         quiet = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(quiet, fd)
-        data = json.dumps(run(program, job, own)).encode()
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(data)
+        sys.stdin, sys.stderr = io.StringIO(), io.StringIO()
+        sys.stdout = io.TextIOWrapper(Printed(), "utf-8", "backslashreplace", write_through=True)
+        sys.addaudithook(watch)
+        data = json.dumps(run(source, job, own)).encode()
+        while data:
+            data = data[os.write(writer, data) :]
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        data = pipe.read(4 << 20)
+        data = pipe.read(8 << 20)
     _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
     try:
-        result = json.loads(data) if os.waitstatus_to_exitcode(status) == 0 else None
+        result = json.loads(data) if code == 0 else None
     except ValueError:
         result = None
-    return result if isinstance(result, dict) else {"error": "killed"}
+    if isinstance(result, dict):
+        return result
+    slow = code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGPROF)
+    return {"error": "runs on without an end in sight" if slow else "its process ended early"}
+
+
+def receive(length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += os.read(0, length - len(data)) or sys.exit(3)
+    return data
 
 
 def main() -> None:
-    job = json.loads(sys.stdin.buffer.read())
-    sys.setrecursionlimit(400)
+    job = json.loads(receive(int.from_bytes(receive(4), "little")))
+    sys.setrecursionlimit(1050)
     own = in_child(job["program"], job, None)
     mutants = []
     if "error" not in own and in_child(job["program"], job, None) != own:
-        own = {"error": "another result on a second run"}
+        own = {"error": "comes to something else on a second run"}
     if "error" not in own:
         mutants = [in_child(source, job, own) for source in job["mutants"]]
-    sys.stdout.write(json.dumps({"program": own, "mutants": mutants}))
-
-
-if __name__ == "__main__":
-    main()
+    data = json.dumps({"program": own, "mutants": mutants}).encode()
+    while data:
+        data = data[os.write(1, data) :]

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 from .syntax import NotPython, parse
 
-MAX_MUTANTS = 20
+MAX_MUTANTS, MAX_PAIRS = 14, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A wrong draft: its source, the kind of slip, and the line (from 1) with its wrong and its right text.
 
-    Where the slip is a missing guard, `wrong` is empty and `right` holds the guard's lines.
+    Where the slip is a missing guard or a pair of swapped branches, `wrong` is empty and `right` holds the
+    lines as they should be. A draft with two
+    slips is of the kind "pair" and holds both in `slips`, the upper one first.
     """
 
     kind: str
@@ -24,6 +26,7 @@ class Mutant:
     line: int
     wrong: str
     right: str
+    slips: "tuple[Mutant, ...]" = ()
 
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
@@ -37,7 +40,7 @@ _TWINS = {"max": "min", "min": "max", "any": "all", "all": "any"}
 
 
 def mutants(code: str) -> list[Mutant]:
-    """Wrong drafts of a program that parses, at most `MAX_MUTANTS`, one per line and kind."""
+    """Wrong drafts of a program that parses, at most `MAX_MUTANTS`, one per line and kind, and a few of their pairs."""
     tree, lines = parse(code), code.split("\n")
     found: dict[tuple[int, str], Mutant] = {}
     for kind, node, replacement in _edits(tree):
@@ -45,11 +48,24 @@ def mutants(code: str) -> list[Mutant]:
             found.setdefault((made.line, kind), made)
     for made in _missing_guards(tree, lines):
         found.setdefault((made.line, made.kind), made)
-    for made in _early_returns(tree, lines):
+    for made in (*_early_returns(tree, lines), *_swapped(tree, lines)):
         found.setdefault((made.line, made.kind), made)
     usable = [m for m in found.values() if m.source != code and _parses(m.source)]
-    stride = -(-len(usable) // MAX_MUTANTS)
-    return usable[:: max(1, stride)]
+    kept = usable[:: max(1, -(-len(usable) // MAX_MUTANTS))]
+    return [*kept, *_pairs(kept, lines)]
+
+
+def _pairs(found: list[Mutant], lines: list[str]) -> Iterator[Mutant]:
+    """Drafts with two slips, on different lines."""
+    in_place = sorted(
+        (m for m in found if m.kind not in ("guard", "early_return", "swapped")), key=lambda m: m.line
+    )
+    pairs = [(a, b) for a in in_place for b in in_place if a.line < b.line and a.kind != b.kind]
+    for one, other in pairs[:: max(1, -(-len(pairs) // MAX_PAIRS))]:
+        wrong = list(lines)
+        for slip in (one, other):
+            wrong[slip.line - 1] = slip.source.split("\n")[slip.line - 1]
+        yield Mutant("pair", "\n".join(wrong), one.line, one.wrong, one.right, (one, other))
 
 
 def _parses(source: str) -> bool:
@@ -145,3 +161,18 @@ def _early_returns(tree: ast.AST, lines: list[str]) -> Iterator[Mutant]:
             wrong = " " * (loop.body[0].col_offset - last.col_offset) + old
             source = "\n".join([*lines[: last.lineno - 1], wrong, *lines[last.lineno :]])
             yield Mutant("early_return", source, last.lineno, wrong, old)
+
+
+def _swapped(tree: ast.AST, lines: list[str]) -> Iterator[Mutant]:
+    """The two one-line branches of an `if` and its `else` in each other's place."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.If(body=[one], orelse=[other]) if not isinstance(other, ast.If):
+                first, second = one.lineno, other.lineno
+                short = one.end_lineno == first and other.end_lineno == second
+                if not short or first == node.lineno or lines[first - 1] == lines[second - 1]:
+                    continue
+                wrong = list(lines)
+                wrong[first - 1], wrong[second - 1] = lines[second - 1], lines[first - 1]
+                right = "\n".join(lines[node.lineno - 1 : second])
+                yield Mutant("swapped", "\n".join(wrong), first, "", right)

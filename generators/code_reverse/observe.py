@@ -3,13 +3,19 @@
 import ast
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from ...verifiers.sandbox import Limits, run_in_sandbox
-from .examples import Example, edge_calls, entry_point, examples
+from ...schemas import Outcome as Verdicts
+from ...schemas import Verdict
+from ...verifiers.base import correct
+from ...verifiers.code import lines_of
+from ...verifiers.process import Limits
+from ...verifiers.programs import Task
+from ...verifiers.witness import judge_and_watch
+from .examples import Example, derived, edge_calls, entry_point, examples
 from .mutate import Mutant, mutants
 from .rows import CodeSeed
 from .syntax import NotPython, parse
@@ -23,7 +29,10 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened in a call: see `harness.Tracer`. `values` are reprs by variable name."""
+    """One thing that happened in a call: see `harness.Tracer`. `values` are reprs by variable name.
+
+    `text` is the function called, the value returned or yielded, or the exception raised.
+    """
 
     kind: str
     frame: int
@@ -55,82 +64,137 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything observed: outcomes aligned with `examples` and `edges`, and the drafts that failed."""
+    """Everything observed: outcomes aligned with `examples` and `edges`, and the drafts that failed.
+
+    `entry` is the function or class that the tests use; empty for a program that reads stdin. `tests` is how
+    many assertions or cases passed.
+    """
 
     entry: str
     examples: tuple[Example, ...]
     outcomes: tuple[Outcome, ...]
     edges: tuple[tuple[str, Outcome], ...]
     drafts: tuple[Draft, ...]
+    verdict: Verdict
+    tests: int
 
 
 def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
-    """What one sandbox run shows; raises Unusable with the reason, SandboxMissing where there is none."""
+    """The verdict of the code verifier's judge and what was seen, all from one sandbox.
+
+    Raises Unusable with the reason, SandboxMissing where there is no sandbox.
+    """
     try:
         tree = parse(seed.code)
     except NotPython as e:
         raise Unusable(str(e)) from e
-    entry = entry_point(seed.code, seed.tests, seed.entry_point)
-    if not entry:
-        raise Unusable("the tests call no function that the program defines")
-    shown = examples(seed.tests, entry)[:MAX_EXAMPLES]
-    if not shown:
-        raise Unusable("no test has the form of a call and its value")
-    edges = edge_calls(shown, entry)
+    try:
+        task = Task.read(seed.reference)
+    except ValueError as e:
+        raise Unusable(f"unreadable tests: {e}") from e
+    entry = "" if seed.cases else entry_point(seed.code, [*seed.tests, seed.judged], seed.entry_point)
+    if not entry and not seed.cases:
+        raise Unusable("the tests call no function or class that the program defines")
+    shown = _shown(seed, entry)
+    edges = edge_calls(shown, entry) if entry and shown and shown[0].expected else []
     wrong = mutants(seed.code) if len(list(ast.walk(tree))) < 2000 else []
     job = {
         "program": seed.code,
         "setup": seed.setup,
-        "calls": [e.call for e in shown] + edges,
+        "calls": [] if seed.cases else [e.call for e in shown] + edges,
+        "stdins": [e.call for e in shown] if seed.cases else [],
         "tests": [e.test for e in shown],
         "recorded": len(shown),
         "asserts": list(seed.tests),
         "mutants": [m.source for m in wrong],
     }
-    result = _run(job, limits or Limits(cpu_s=10, wall_s=20.0))
+    verdict, result = _run(seed.code, task, job, limits or Limits(cpu_s=8, wall_s=20.0))
     own = result["program"]
     if "error" in own:
-        raise Unusable(f"no facts from the program: {own['error']}")
-    outcomes = [_outcome(c) for c in own["calls"]]
+        raise Unusable(f"the program {own['error']}")
     if not all(own["passed"]):
         failed = own["passed"].index(False)
-        raise Unusable(f"the program fails a test of its own: {seed.tests[failed][:200]}")
+        raise Unusable(f"a test fails where it stands alone: {seed.tests[failed][:200]}")
+    outcomes = [_outcome(c) for c in own["calls"]]
+    if seed.cases:
+        verdict = _printed(seed, outcomes)
+    right = [i for i, (e, o) in enumerate(zip(shown, outcomes, strict=False)) if _as_expected(e, o)]
+    if not right:
+        raise Unusable("no test has the form of a call and its value, and no input could be derived")
+    place = {old: new for new, old in enumerate(right)}
     return Facts(
         entry=entry,
-        examples=tuple(shown),
-        outcomes=tuple(outcomes[: len(shown)]),
+        examples=tuple(shown[i] for i in right),
+        outcomes=tuple(outcomes[i] for i in right),
         edges=tuple(zip(edges, outcomes[len(shown) :], strict=True)),
-        drafts=tuple(_drafts(wrong, result["mutants"], shown)),
+        drafts=tuple(_drafts(wrong, result["mutants"], shown, place)),
+        verdict=verdict,
+        tests=len(seed.cases) or int(verdict.evidence.split(" ")[0]),
     )
 
 
-def _run(job: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    data = json.dumps(job).encode()
-    run = run_in_sandbox(_harness(), data, limits)
-    if run.status == "wall":  # a busy machine, more likely than a hanging one: CPU time is bounded as well
-        run = run_in_sandbox(_harness(), data, replace(limits, wall_s=3 * limits.wall_s))
+def _shown(seed: CodeSeed, entry: str) -> list[Example]:
+    """The examples to run: those of the tests, or inputs derived from the signature."""
+    if seed.cases:
+        return [Example(c.stdin, c.stdout, n) for n, c in enumerate(seed.cases)][:MAX_EXAMPLES]
+    return examples(seed.tests, entry)[:MAX_EXAMPLES] or derived(seed.code, entry)
+
+
+def _as_expected(example: Example, outcome: Outcome) -> bool:
+    """Whether a right program's outcome is what the example says, literally; a derived input needs a value."""
+    if example.test < 0 or example.near:
+        return bool(outcome.value)
+    if outcome.error or outcome.endless:
+        return False
+    if not outcome.value or outcome.value == example.expected:
+        return True
+    try:
+        return bool(ast.literal_eval(outcome.value) == ast.literal_eval(example.expected))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return "(" in example.expected  # a constructor's call: the assertion itself has passed
+
+
+def _printed(seed: CodeSeed, outcomes: Sequence[Outcome]) -> Verdict:
+    """Every case's output held against what it should be, here, outside the sandbox."""
+    for number, (case, outcome) in enumerate(zip(seed.cases, outcomes, strict=False), 1):
+        where = f"case {number} of {len(seed.cases)}"
+        if outcome.error or lines_of(outcome.value) != lines_of(case.stdout):
+            raise Unusable(
+                f"the program does not pass its tests: {outcome.error or 'another output'}, {where}"
+            )
+    return correct("every case printed what it should", f"{len(seed.cases)} cases, run twice")
+
+
+def _run(code: str, task: Task, job: Mapping[str, Any], limits: Limits) -> tuple[Verdict, dict[str, Any]]:
+    """The verdict (`correct` for cases, which are judged by their outputs) and the witness's report."""
+    verdict, run = judge_and_watch(code, task, _harness(), json.dumps(job).encode(), limits)
+    if verdict is not None and verdict.outcome is not Verdicts.CORRECT:
+        raise Unusable(f"the program does not pass its tests: {verdict.reason}")
     if run.status != "done":
         raise Unusable(f"the program ran into a limit: {run.status}")
     try:
         result = json.loads(run.stdout)
         if isinstance(result, dict) and isinstance(result["program"], dict):
-            return result
+            return verdict or correct(""), result
     except (ValueError, KeyError, RecursionError):
         pass
     raise Unusable("the sandbox gave no readable result")
 
 
 def _drafts(
-    wrong: Sequence[Mutant], results: Sequence[Mapping[str, Any]], shown: Sequence[Example]
+    wrong: Sequence[Mutant],
+    results: Sequence[Mapping[str, Any]],
+    shown: Sequence[Example],
+    place: Mapping[int, int],
 ) -> list[Draft]:
     """The mutants that come to something other than the program on an example: the tests catch them there."""
     found = []
     for mutant, result in zip(wrong, results, strict=False):
-        if "outcome" in result:
+        if "outcome" in result and result["call"] in place and shown[result["call"]].test >= 0:
             number, outcome = result["call"], _outcome(result["outcome"])
             said = outcome.value or outcome.error or outcome.endless
-            if said and outcome.value != shown[number].expected:
-                found.append(Draft(mutant, number, outcome))
+            if said and outcome.value != shown[number].expected and not shown[number].near:
+                found.append(Draft(mutant, place[number], outcome))
     return found
 
 
@@ -145,9 +209,9 @@ def _outcome(data: Mapping[str, Any]) -> Outcome:
 
 
 def _event(data: Sequence[Any]) -> Event:
-    kind, frame, where, what = data
+    kind, frame, where, what = data[:4]
     if kind == "call":
-        return Event(kind, frame, 0, what, parent=where)
+        return Event(kind, frame, 0, what, text=data[4], parent=where)
     if kind == "line":
         return Event(kind, frame, where, what)
     return Event(kind, frame, where, {}, text=what or "")

@@ -19,16 +19,49 @@ class Part:
     slots: Slots
 
 
-def function_of(code: str, entry: str) -> ast.FunctionDef:
-    """The entry point's definition; raises KeyError."""
-    for node in parse(code).body:
-        if isinstance(node, ast.FunctionDef) and node.name == entry:
-            return node
-    raise KeyError(entry)
+def unit_of(code: str, entry: str) -> ast.FunctionDef:
+    """What is told: the entry point's function, a class as if its body were one, or a program's main part.
+
+    The main part of a program that reads stdin is the function that its last statement calls, where there is
+    one, else the module itself, named `<module>`. A class's unit is named after it in angle brackets.
+    """
+    body = parse(code).body
+    definitions = {n.name: n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    node = definitions.get(entry)
+    if isinstance(node, ast.FunctionDef):
+        return node
+    if isinstance(node, ast.ClassDef):
+        return _as_function(f"<{entry}>", node.body)
+    called = [n for n in ast.walk(body[-1]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    for call in called:
+        assert isinstance(call.func, ast.Name)
+        if isinstance(main := definitions.get(call.func.id), ast.FunctionDef) and not main.args.args:
+            return main
+    return _as_function("<module>", body)
 
 
-def signature(function: ast.FunctionDef) -> str:
-    return f"{function.name}({ast.unparse(function.args)})"
+def is_class(unit: ast.FunctionDef) -> bool:
+    return unit.name.startswith("<") and unit.name != "<module>"
+
+
+def _as_function(name: str, body: list[ast.stmt]) -> ast.FunctionDef:
+    none = ast.arguments([], [], None, [], [], None, [])
+    return ast.FunctionDef(name, none, body, [], lineno=body[0].lineno, end_lineno=body[-1].end_lineno)
+
+
+def signature(unit: ast.FunctionDef) -> str:
+    """`name(arguments)`; a class's are those of its `__init__`. Empty for a whole program."""
+    if unit.name == "<module>":
+        return ""
+    if not is_class(unit):
+        return f"{unit.name}({ast.unparse(unit.args)})"
+    made = next((n for n in methods(unit) if n.name == "__init__"), None)
+    arguments = ast.unparse(made.args).partition(", ")[2] if made else ""
+    return f"{unit.name[1:-1]}({arguments})"
+
+
+def methods(unit: ast.FunctionDef) -> list[ast.FunctionDef]:
+    return [n for n in unit.body if isinstance(n, ast.FunctionDef)]
 
 
 def loops(function: ast.FunctionDef) -> list[Loop]:
@@ -38,6 +71,13 @@ def loops(function: ast.FunctionDef) -> list[Loop]:
 
 def shape(function: ast.FunctionDef) -> tuple[str, dict[str, str]]:
     """The plan behind a function: a kind of phrase (`plan_…`) and its slots."""
+    if is_class(function):
+        names = [m.name for m in methods(function) if m.name[:2] != "__"][:5]
+        return ("plan_class", {"methods": listed(names)}) if names else ("plan_type", {})
+    if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(function)):
+        return "plan_yield", {}
+    if any(isinstance(n, ast.Try) for n in ast.walk(function)):
+        return "plan_try", {}
     for detect in (_recursion, _table, _pointers, _counting, _stack, _memory, _digits, _best, _accumulate):
         if (slots := detect(function)) is not None:
             halves = detect is _pointers and any(isinstance(n, ast.FloorDiv) for n in ast.walk(function))
@@ -64,19 +104,47 @@ def shape(function: ast.FunctionDef) -> tuple[str, dict[str, str]]:
 
 def parts(code: str, entry: str) -> list[Part]:
     """The program in the parts in which one writes it; their code, joined by newlines, gives it back."""
-    function = function_of(code, entry)
-    lines = code.split("\n")
-    groups = _groups(function)
-    if len(groups) < 2 or len(function.body) < 2:
-        return [Part("write_whole", code, {})]
-    out, start = [], 0
-    for number, group in enumerate(groups):
-        last = number == len(groups) - 1
-        end = len(lines) if last else _end(group[-1])
-        kind, slots = _kind(group, number == 0, last, function, code)
-        out.append(Part(kind, "\n".join(lines[start:end]), slots))
+    unit, body = unit_of(code, entry), parse(code).body
+    whole = unit.name == "<module>"
+    before = (
+        []
+        if whole
+        else [n for n in body if _end(n) < (unit.lineno if not is_class(unit) else _head(body, unit))]
+    )
+    groups = _members(unit) if is_class(unit) else _groups(unit)
+    pieces: list[tuple[str, Slots, int]] = []
+    if before:
+        helpers = [n.name for n in before if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        slots = {"names": listed(helpers)} if helpers else {}
+        pieces.append(("write_helpers" if helpers else "write_preface", slots, _end(before[-1])))
+    if len(groups) < 2 or (len(unit.body) < 2 and not is_class(unit)):
+        pieces.append(("write_function" if before else "write_whole", {}, 0))
+    else:
+        for number, group in enumerate(groups):
+            first, last = number == 0, number == len(groups) - 1
+            kind, slots = _kind(group, first, last, unit, code)
+            pieces.append((kind, slots, 0 if last else _end(group[-1])))
+    lines, out, start = code.split("\n"), [], 0
+    for kind, slots, end in pieces:
+        out.append(Part(kind, "\n".join(lines[start : end or len(lines)]), slots))
         start = end
     return out
+
+
+def _head(body: list[ast.stmt], unit: ast.FunctionDef) -> int:
+    """The line on which a class begins."""
+    return next((n.lineno for n in body if isinstance(n, ast.ClassDef) and n.body is unit.body), 1)
+
+
+def _members(unit: ast.FunctionDef) -> list[list[ast.stmt]]:
+    """A class's methods, what stands before the first of them with it."""
+    groups: list[list[ast.stmt]] = []
+    for node in unit.body:
+        if groups and not any(isinstance(n, ast.FunctionDef) for n in groups[-1]):
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    return groups
 
 
 def _end(node: ast.stmt) -> int:
@@ -100,6 +168,12 @@ def _kind(
     group: list[ast.stmt], first: bool, last: bool, function: ast.FunctionDef, code: str
 ) -> tuple[str, dict[str, str]]:
     node = group[0]
+    if is_class(function):
+        named = listed([n.name for n in group if isinstance(n, ast.FunctionDef)])
+        return ("write_class" if first else "write_method"), {"names": named} if named else {}
+    if all(isinstance(n, ast.Import | ast.ImportFrom | ast.FunctionDef) for n in group) and not last:
+        named = listed([n.name for n in group if isinstance(n, ast.FunctionDef)])
+        return ("write_helpers", {"names": named}) if named else ("write_preface", {})
     if isinstance(node, Loop):
         asked = node.iter if isinstance(node, ast.For) else node.test
         where = " ".join((ast.get_source_segment(code, asked) or ast.unparse(asked)).split())
@@ -108,16 +182,21 @@ def _kind(
     if first:
         names = [t for n in group for t in _targets(n)]
         guard = any(isinstance(n, ast.If) for n in group)
-        slots = {"names": _listed(names)} if names else {}
+        slots = {"names": listed(names)} if names else {}
+        if function.name == "<module>":
+            return ("write_read", slots) if names else ("write_start", {})
         kind = "write_head_guard" if guard else "write_head_names" if names else "write_head"
         return kind, slots
     if last:
         return "write_end", {}
     names = [t for n in group for t in _targets(n)]
-    return ("write_between", {"names": _listed(names)}) if names else ("write_more", {})
+    return ("write_between", {"names": listed(names)}) if names else ("write_more", {})
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """`a`, `b` and `c`, each once; empty for none."""
+    if not names:
+        return ""
     unique = [f"`{n}`" for n in dict.fromkeys(names)]
     return f"{', '.join(unique[:-1])} and {unique[-1]}" if len(unique) > 1 else unique[0]
 

@@ -6,26 +6,30 @@
 
 import ast
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...schemas import generator
-from .dryrun import N_STYLES, DryRun, dry_run, pairs
-from .mutate import Mutant
+from .dryrun import N_STYLES, DryRun, dry_run
+from .mending import mending
 from .observe import Draft, Facts, Outcome
+from .remarks import remarks
 from .rows import CodeSeed
-from .shape import Part, function_of, parts, shape, signature
+from .said import Paragraph, Said, example_slots, fenced, outcome_slots, quoted, run_said, valued_slots
+from .shape import Part, parts, shape, signature, unit_of
 
-DRAFT_SHARE = 0.6
+DRAFT_SHARE = 0.65
+PAIR_SHARE = 0.3
 PLAIN_SHARE = 0.8
-_MENDS = {"guard": "mend_guard", "early_return": "mend_indent"}
+MAX_REMARKS = 2
 _PIECES = {
     "write_head": "the head", "write_head_names": "the start values", "write_head_guard": "the simple case",
     "write_for": "a loop", "write_for_first": "a loop", "write_while": "a loop",
     "write_while_first": "a loop", "write_between": "some more preparation",
-    "write_more": "what comes between", "write_end": "the result",
+    "write_more": "what comes between", "write_end": "the result", "write_helpers": "a helper",
+    "write_preface": "what has to be there first", "write_read": "the reading of the input",
+    "write_function": "the function itself", "write_class": "the class with its first method",
 }  # fmt: skip
-_COUNTS = {3: "three", 4: "four", 5: "five"}
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _ASK = re.compile(
     r"^(?:write|create|implement|define) (?:a|an|the) (?:python )?(?:function|program|method|code)"
     r"(?: called `?\w+`?)? (?:to|that|which) ",
@@ -34,126 +38,149 @@ _ASK = re.compile(
 _IMPERATIVES = {
     "return", "count", "find", "compute", "tell", "list", "look", "merge", "reverse", "turn", "move", "raise",
     "sort", "add", "sum", "group", "flatten", "remove", "rotate", "encode", "shift", "transpose", "check",
-    "calculate", "get", "determine", "convert", "extract", "print", "compare",
+    "calculate", "get", "determine", "convert", "extract", "print", "compare", "read", "give", "build", "say",
+    "yield", "split", "join", "swap", "collect", "replace", "decide", "evaluate", "generate", "implement",
+    "make", "keep", "apply", "filter", "map", "parse", "translate", "given", "write", "insert",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One thing that can be said; what is optional may be left out."""
-
-    kind: str
-    slots: Mapping[str, str] = field(default_factory=dict)
-    optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """One step of the CoT; `right` is false while a mistake stands."""
-
-    said: tuple[Said, ...]
-    right: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Choices:
-    """What is told of all that could be: indices into the facts' examples, edges and drafts."""
+    """What is told of all that could be: indices into the facts' examples, edges, drafts and remarks.
+
+    `drafts` are told one after another: what is left wrong by one is the next.
+    """
 
     dry: int | None
-    draft: int | None
+    drafts: tuple[int, ...]
     checks: tuple[int, ...]
     edges: tuple[int, ...]
     noted: tuple[int, ...]
+    remarks: tuple[int, ...]
     style: int
     whole: bool
+    joined: bool
 
 
 def choose(seed: CodeSeed, facts: Facts, key: str) -> Choices:
     """Draws from `key` alone."""
     rng = generator(key)
-    function = function_of(seed.code, facts.entry)
+    unit = unit_of(seed.code, facts.entry)
     style = int(rng.integers(N_STYLES))
     short = [i for i, o in enumerate(facts.outcomes) if o.value and len(o.value) <= 80]
-    told = [i for i in short if dry_run(function, facts.outcomes[i], style)]
-    lively = [i for i in told if _liveliness(dry_run(function, facts.outcomes[i], style)) >= 2] or told
+    told = {i: run for i in short if (run := dry_run(unit, facts.outcomes[i], style))}
+    lively = [i for i, run in told.items() if _liveliness(run) >= 2] or list(told)
     dry = lively[int(rng.integers(len(lively)))] if lively else None
-    draft = None
-    if facts.drafts and rng.random() < DRAFT_SHARE:
-        quiet = [i for i, d in enumerate(facts.drafts) if d.outcome.value]
-        pool = quiet if quiet and rng.random() < PLAIN_SHARE else list(range(len(facts.drafts)))
-        draft = pool[int(rng.integers(len(pool)))]
-    others = [i for i in short if i != dry and (draft is None or i != facts.drafts[draft].example)]
+    drafts = _drafts(facts, float(rng.random()), float(rng.random()), float(rng.random()))
+    failing = {facts.drafts[i].example for i in drafts}
+    others = [i for i in short if i != dry and i not in failing]
     noted = sorted(rng.permutation(len(facts.examples))[: int(rng.integers(1, 3))].tolist())
     usable = [i for i, (_, o) in enumerate(facts.edges) if (o.value and len(o.value) <= 60) or o.error]
+    found = remarks(unit, facts.outcomes[dry], facts.outcomes) if dry is not None else []
+    picked = sorted(rng.permutation(len(found))[: int(rng.integers(0, MAX_REMARKS + 1))].tolist())
     return Choices(
         dry=dry,
-        draft=draft,
+        drafts=drafts,
         checks=tuple(others[: int(rng.integers(1, 4))]),
         edges=tuple(usable[: int(rng.integers(0, 2))]),
         noted=tuple(noted),
+        remarks=tuple(picked),
         style=style,
         whole=len(seed.code.split("\n")) <= 6 and bool(rng.random() < 0.5),
+        joined=bool(rng.random() < 0.5),
     )
 
 
-def _liveliness(run: DryRun | None) -> int:
-    """How much there is to see: the turns that change something, or the inner calls."""
-    if run is None:
-        return 0
-    return sum(bool(t.changed) for t in run.turns) if run.turns else int(run.slots.get("turns", "1"))
+def _drafts(facts: Facts, told: float, paired: float, which: float) -> tuple[int, ...]:
+    """The wrong drafts to be told, from three numbers in [0, 1)."""
+    if not facts.drafts or told >= DRAFT_SHARE:
+        return ()
+    index = {d.mutant: i for i, d in enumerate(facts.drafts)}
+    chains = [
+        (i, index[d.mutant.slips[1]])
+        for i, d in enumerate(facts.drafts)
+        if d.mutant.slips and d.mutant.slips[1] in index
+    ]
+    if chains and paired < PAIR_SHARE:
+        return chains[int(which * len(chains))]
+    single = [i for i, d in enumerate(facts.drafts) if not d.mutant.slips]
+    quiet = [i for i in single if facts.drafts[i].outcome.value]
+    pool = quiet if quiet and which < PLAIN_SHARE else single
+    if not pool:
+        return ()
+    return (pool[int(which / PLAIN_SHARE * len(pool)) % len(pool)],)
+
+
+def _liveliness(run: DryRun) -> int:
+    """How much there is to see: the turns that change something, or the calls and lines told."""
+    return sum(bool(t.changed) for t in run.turns) if run.turns else run.slots["trail"].count(";") + 1
 
 
 def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
     """The story of one program under the given choices."""
-    function = function_of(seed.code, facts.entry)
-    draft = facts.drafts[choices.draft] if choices.draft is not None else None
-    paragraphs = [Paragraph((_target(seed, function),)), Paragraph(tuple(_given(facts, choices)))]
-    kind, slots = shape(function)
-    plan = Said(kind, {"name": f"`{facts.entry}`", **slots})
-    paragraphs.append(Paragraph((plan, *_pieces(seed, facts, choices))))
-    paragraphs += _writing(seed, facts, choices, draft)
-    if draft:
-        paragraphs += _mending(seed, facts, draft, function, choices)
+    unit = unit_of(seed.code, facts.entry)
+    drafts = [facts.drafts[i] for i in choices.drafts]
+    paragraphs = [Paragraph((target(seed, unit),)), Paragraph(tuple(_given(facts, choices)))]
+    paragraphs.append(Paragraph((plan(unit, facts), *_pieces(seed, facts, choices))))
+    paragraphs += _writing(seed, facts, choices, drafts[0] if drafts else None)
+    paragraphs += mending(seed, facts, drafts, choices.style, choices.dry)
     dry = choices.dry
-    if dry is not None and not (draft and draft.example == dry):
-        paragraphs.append(Paragraph((_run(function, facts, dry, choices.style),)))
-    if checks := _checks(facts, choices, draft):
+    if dry is not None:
+        noticed = remarks(unit, facts.outcomes[dry], facts.outcomes)
+        said = [Said(noticed[i].kind, noticed[i].slots) for i in choices.remarks]
+        if drafts and drafts[-1].example == dry:  # mending has told this run already
+            last = paragraphs.pop()
+            paragraphs.append(Paragraph((*last.said, *said)))
+        else:
+            paragraphs.append(Paragraph((run_said(unit, facts, dry, choices.style), *said)))
+    if checks := _checks(facts, choices):
         paragraphs.append(Paragraph(tuple(checks)))
-    paragraphs += [Paragraph((_edge(*facts.edges[i]),)) for i in choices.edges]
-    tests = len(seed.tests)
-    paragraphs.append(Paragraph((Said("passed", {"count": str(tests)}),)))
+    paragraphs += [Paragraph((edge(*facts.edges[i]),)) for i in choices.edges]
+    paragraphs.append(Paragraph((passed(facts),)))
     paragraphs.append(Paragraph((Said("answer", {"code": fenced(seed.code)}),)))
     return paragraphs
 
 
-def fenced(code: str) -> str:
-    return f"```python\n{code}\n```"
+def plan(unit: ast.FunctionDef, facts: Facts) -> Said:
+    kind, slots = shape(unit)
+    return Said(kind, {"name": f"`{facts.entry or unit.name}`", **slots})
 
 
-def _target(seed: CodeSeed, function: ast.FunctionDef) -> Said:
+def passed(facts: Facts) -> Said:
+    if facts.tests == 1:
+        return Said("passed_one")
+    return Said("passed", {"count": str(facts.tests)})
+
+
+def target(seed: CodeSeed, unit: ast.FunctionDef) -> Said:
     text = " ".join(seed.text.split())
     task = _ASK.sub("", text)
-    slots = {"signature": f"`{signature(function)}`"}
+    signed = signature(unit) if not seed.cases else ""
+    slots = {"signature": f"`{signed}`"} if signed else {}
+    kind = "target" if signed else "target_program"
     if task != text or task.split(" ")[0].lower() in _IMPERATIVES:
-        task = re.split(r"(?<=[a-z0-9)])\.(?: |$)", task)[0]
-        slots["task"] = (task[:1].lower() + task[1:]).rstrip(". ").replace("`", "'")
-        return Said("target", slots)
-    first = re.split(r"(?<=[a-z0-9)])[.?](?: |$)", text)[0].rstrip(".? ").replace("`", "'")
-    return Said("target_text", {**slots, "text": first})
+        task = re.split(r"(?<=[a-z0-9)\]'\"])\.(?: |$)", task)[0]
+        slots["task"] = (task[:1].lower() + task[1:]).rstrip(".:? ").replace("`", "'")
+        return Said(kind, slots)
+    first = re.split(r"(?<=[a-z0-9)\]'\"])[.?](?: |$)", text)[0].rstrip(".:? ").replace("`", "'")
+    return Said(f"{kind}_text", {**slots, "text": first})
 
 
 def _given(facts: Facts, choices: Choices) -> list[Said]:
-    said = [Said("given_example", _example(facts, choices.noted[0]))]
-    said += [Said("given_another", _example(facts, i)) for i in choices.noted[1:]]
+    noted = [example_slots(facts, i) for i in choices.noted]
+    if not facts.examples[0].expected:
+        return [Said("given_none", noted[0])]
+    if choices.joined and len(noted) == 2:
+        return [Said("given_pair", _both(noted))]
+    said = [Said("given_example", noted[0]), *(Said("given_another", slots) for slots in noted[1:])]
     empty = next((i for i, e in enumerate(facts.examples) if re.search(r"\[\]|''|\b0\b", e.call)), None)
     if empty is not None and empty not in choices.noted:
-        said.append(Said("given_edge", _example(facts, empty), optional=True))
+        said.append(Said("given_edge", example_slots(facts, empty), optional=True))
     return said
 
 
-def _example(facts: Facts, index: int) -> dict[str, str]:
-    example = facts.examples[index]
-    return {"call": f"`{example.call}`", "expected": f"`{example.expected}`"}
+def _both(slots: list[dict[str, str]]) -> dict[str, str]:
+    return {**slots[0], **{f"{k}2": v for k, v in slots[1].items()}}
 
 
 def _writing(seed: CodeSeed, facts: Facts, choices: Choices, draft: Draft | None) -> list[Paragraph]:
@@ -166,103 +193,37 @@ def _writing(seed: CodeSeed, facts: Facts, choices: Choices, draft: Draft | None
     out, good = [], True
     for number, part in enumerate(written):
         good = good and number < len(right) and part.code == right[number]
-        out.append(Paragraph((Said(part.kind, {**part.slots, "code": fenced(part.code)}),), good))
+        out.append(Paragraph((writing(part),), good))
     return out
+
+
+def writing(part: Part) -> Said:
+    return Said(part.kind, {**part.slots, "code": fenced(part.code)})
 
 
 def _pieces(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Said]:
     """The parts ahead, where there are several and they are written one by one."""
-    names = [_PIECES.get(p.kind, "") for p in parts(seed.code, facts.entry)]
-    if choices.whole or len(names) not in _COUNTS or len(set(names)) < len(names):
+    return [] if choices.whole else pieces(seed, facts)
+
+
+def pieces(seed: CodeSeed, facts: Facts) -> list[Said]:
+    names = [_PIECES.get(p.kind, p.slots.get("names", "")) for p in parts(seed.code, facts.entry)]
+    if len(names) not in _COUNTS or len(set(names)) < len(names) or not all(names):
         return []
-    pieces = f"{', '.join(names[:-1])} and {names[-1]}"
-    return [Said("decompose", {"count": _COUNTS[len(names)], "pieces": pieces}, optional=True)]
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    return [Said("decompose", {"count": _COUNTS[len(names)], "pieces": listed}, optional=True)]
 
 
-def _mending(
-    seed: CodeSeed, facts: Facts, draft: Draft, function: ast.FunctionDef, choices: Choices
-) -> list[Paragraph]:
-    """The draft run, the failure noticed, its cause found and mended, and the example run again."""
-    mutant, outcome = draft.mutant, draft.outcome
-    slots = {**_example(facts, draft.example), **_came_to(outcome)}
-    wrong_function = function_of(mutant.source, facts.entry)
-    style = (choices.style + 1) % N_STYLES
-    wrong = dry_run(wrong_function, outcome, style) if outcome.value else None
-    ended = "endless" if outcome.endless else "error" if outcome.error else "value"
-    run = Said(f"draft_{wrong.kind if wrong else ended}", {**slots, **(wrong.slots if wrong else {})})
-    detected = [Said("detect_value" if outcome.value else "detect_error", slots)]
-    right = dry_run(function, facts.outcomes[draft.example], choices.style)
-    if departure := _departure(wrong, right):
-        detected.append(Said("departure", departure))
-    detected.append(_cause(mutant))
-    mended = Said(_MENDS.get(mutant.kind, "mend"), _mend(mutant))
-    again = [Said("again", {**slots, "value": f"`{facts.outcomes[draft.example].value}`"})]
-    if not facts.outcomes[draft.example].value:
-        again = []
-    if right and draft.example == choices.dry:
-        again = [_run(function, facts, draft.example, choices.style)]
-    out = [Paragraph((run,), False), Paragraph(tuple(detected), False), Paragraph((mended,))]
-    return [*out, *([Paragraph(tuple(again))] if again else [])]
+def _checks(facts: Facts, choices: Choices) -> list[Said]:
+    if not facts.examples[0].expected:
+        return []
+    slots = [valued_slots(facts, i) for i in choices.checks]
+    if choices.joined and len(slots) > 1:
+        return [Said("check_pair", _both(slots)), *(Said("check_more", s) for s in slots[2:])]
+    return [Said("check_more" if number else "check", s) for number, s in enumerate(slots)]
 
 
-def _came_to(outcome: Outcome) -> dict[str, str]:
-    slots = {}
-    if outcome.value:
-        slots["got"] = f"`{outcome.value}`"
+def edge(call: str, outcome: Outcome) -> Said:
     if outcome.error:
-        slots["error"] = f"`{outcome.error.replace('`', chr(39))}`"
-    return slots
-
-
-def _departure(wrong: DryRun | None, right: DryRun | None) -> dict[str, str] | None:
-    """Where the draft's run first leaves the right one: the same turn, another value of one variable."""
-    if wrong is None or right is None:
-        return None
-    for one, other in zip(wrong.turns, right.turns, strict=False):
-        if one.label != other.label:
-            return None
-        for name, value in one.changed.items():
-            if name in other.changed and other.changed[name] != value:
-                slots = {"turn": pairs(one.label), "name": f"`{name}`"}
-                return slots | {"wrong": f"`{value}`", "right": f"`{other.changed[name]}`"}
-        if one.changed != other.changed:
-            return None
-    return None
-
-
-def _cause(mutant: Mutant) -> Said:
-    slots = {"line": f"`{mutant.wrong.strip() or mutant.right.strip().splitlines()[0]}`"}
-    if mutant.kind == "boundary":
-        loose = _equalities(mutant.wrong) > _equalities(mutant.right)
-        return Said("cause_loose" if loose else "cause_strict", slots)
-    return Said(f"cause_{mutant.kind}", slots)
-
-
-def _equalities(line: str) -> int:
-    return line.count("<=") + line.count(">=")
-
-
-def _mend(mutant: Mutant) -> dict[str, str]:
-    if mutant.kind == "guard":
-        return {"code": fenced(mutant.right)}
-    return {"wrong": f"`{mutant.wrong.strip()}`", "right": f"`{mutant.right.strip()}`"}
-
-
-def _run(function: ast.FunctionDef, facts: Facts, index: int, style: int) -> Said:
-    run = dry_run(function, facts.outcomes[index], style)
-    slots = {**_example(facts, index), "value": f"`{facts.outcomes[index].value}`"}
-    return Said(f"run_{run.kind}", {**slots, **run.slots}) if run else Said("run_value", slots)
-
-
-def _checks(facts: Facts, choices: Choices, draft: Draft | None) -> list[Said]:
-    said = []
-    for number, index in enumerate(choices.checks):
-        slots = {**_example(facts, index), "value": f"`{facts.outcomes[index].value}`"}
-        said.append(Said("check_more" if number else "check", slots))
-    return said
-
-
-def _edge(call: str, outcome: Outcome) -> Said:
-    if outcome.error:
-        return Said("edge_error", {"call": f"`{call}`", **_came_to(outcome)})
-    return Said("edge", {"call": f"`{call}`", "value": f"`{outcome.value}`"})
+        return Said("edge_error", {"call": f"`{call}`", **outcome_slots(outcome)})
+    return Said("edge", {"call": f"`{call}`", "value": quoted(outcome.value)})

@@ -7,76 +7,59 @@ from ...schemas import (
     Generator,
     Method,
     Origin,
-    Outcome,
     Provenance,
     Step,
     Trace,
-    Verdict,
     generator,
     rng_key,
     split_steps,
     trace_id,
 )
-from ...verifiers.code import CodeVerifier
-from ...verifiers.sandbox import Limits, sandbox_available
+from ...verifiers.sandbox import sandbox_available
 from ..phrasing import PhraseBook
 from ..rejected import Rejected
 from ..wording import word
 from .faithful import PHRASES, unfaithful
 from .observe import Facts, Unusable, observe
 from .rows import CodeSeed
-from .story import Paragraph, choose, tell
-from .syntax import NotPython, parse
+from .said import Paragraph
+from .story import choose, tell
 
+VERIFIER = "code"
 _OPTIONAL_SHARE = 0.6
 
 
 def reverse(seed: CodeSeed, *, run_seed: int) -> Trace | Rejected:
     """The CoT behind a program that passes its tests, in words drawn from `run_seed`; or why there is none.
 
-    The code verifier decides whether the program is right; the CoT's facts come from one further sandbox run.
+    One sandbox decides whether the program is right, as the code verifier does, and gives the CoT its facts.
     Steps are `execution` steps of one trial: wrong from the one that brings a mistake in until it is mended.
     """
     row = seed.source.row
     if missing := sandbox_available():
         return Rejected(f"no sandbox: {missing}", row)
     try:
-        parse(seed.code)
-    except NotPython as e:
-        return Rejected(str(e), row)
-    verifier = CodeVerifier(Limits(cpu_s=2, wall_s=10.0), jobs=1)
-    verdict = verifier.verify(seed.code, seed.reference)
-    if verdict.outcome is not Outcome.CORRECT:
-        return Rejected(f"the program does not pass its tests: {verdict.reason}", row)
-    try:
         facts = observe(seed)
     except Unusable as e:
         return Rejected(str(e), row)
-    return write(seed, facts, verdict, verifier.name, run_seed=run_seed)
+    return write(seed, facts, run_seed=run_seed)
 
 
-def write(
-    seed: CodeSeed, facts: Facts, verdict: Verdict, verifier: str, *, run_seed: int
-) -> Trace | Rejected:
-    """The CoT from observed facts and a verdict already given; its text is checked before it is kept."""
+def write(seed: CodeSeed, facts: Facts, *, run_seed: int) -> Trace | Rejected:
+    """The CoT from observed facts; its text is checked before it is kept."""
     key = rng_key(run_seed, f"{seed.task_id}\n{seed.question}\n{seed.code}", "code_reverse")
     story = tell(seed, facts, choose(seed, facts, key))
     text, acts = word(story, PhraseBook.load(PHRASES), generator(rng_key(0, key, "words")), _OPTIONAL_SHARE)
-    trace = _trace(seed, story, text, acts, key, verdict, verifier)
+    trace = _trace(seed, facts, story, text, acts, key)
     if complaints := unfaithful(trace, seed, facts):
         return Rejected(f"the text says what the run does not: {complaints[0]}", seed.source.row)
     return trace
 
 
 def _trace(
-    seed: CodeSeed,
-    story: list[Paragraph],
-    text: str,
-    acts: tuple[ActSpan, ...],
-    key: str,
-    verdict: Verdict,
-    verifier: str,
+    seed: CodeSeed, facts: Facts, story: list[Paragraph], text: str, acts: tuple[ActSpan, ...], key: str
 ) -> Trace:
+    verdict = facts.verdict
     spans = split_steps(text, acts)
     steps = tuple(
         Step(
@@ -102,5 +85,5 @@ def _trace(
         outcome=verdict.outcome,
         evidence=f"{verdict.reason}: {verdict.evidence}" if verdict.evidence else verdict.reason,
         source=seed.source,
-        provenance=Provenance(rng_key=key, verifier=verifier, code_version=__version__),
+        provenance=Provenance(rng_key=key, verifier=VERIFIER, code_version=__version__),
     )

@@ -48,7 +48,7 @@ def observed() -> list[tuple[CodeSeed, Facts]]:
 
 
 def written(seed: CodeSeed, facts: Facts, run_seed: int = 0) -> Trace:
-    trace = write(seed, facts, PASSED, "code", run_seed=run_seed)
+    trace = write(seed, facts, run_seed=run_seed)
     assert isinstance(trace, Trace), trace
     return trace
 
