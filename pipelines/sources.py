@@ -23,6 +23,7 @@ from ..schemas import (
 )
 from .config import Config, FamilySource, FileSource, resolve
 from .files import BadRow, quoted, read_rows, sha256, write_jsonl
+from .modules import folder_digest, read_modules
 
 _KNOWN = {
     "seeds": {"question", "answer", "cot", "id", "domain", "licence", "source"},
@@ -56,11 +57,15 @@ class Read:
 def input_digests(config: Config, base: Path) -> dict[str, str]:
     """The sha256 of every input file by its configured path; raises BadInput for a missing one."""
     paths = [s.path for s in config.sources if isinstance(s, FileSource)]
+    folders = {s.path for s in config.sources if isinstance(s, FileSource) and s.kind == "code"}
     if config.inventory is not None:
         paths.append(config.inventory)
     digests = {}
     for path in paths:
         file = resolve(path, base)
+        if file.is_dir() and path in folders:
+            digests[path] = folder_digest(file)
+            continue
         if not file.is_file():
             raise BadInput("no such file" if not file.exists() else "is not a file", file=path)
         digests[path] = sha256(file)
@@ -131,7 +136,8 @@ def _file_rows(
     total = bad = 0
     first: BadInput | None = None
     name = path.name.encode("utf-8", "replace").decode()
-    for line, row in read_rows(path):
+    modules = source.kind == "code" and (path.is_dir() or path.suffix == ".py")
+    for line, row in read_modules(path) if modules else read_rows(path):
         total += 1
         try:
             if isinstance(row, BadRow):

@@ -1,4 +1,4 @@
-"""What the tests ask: calls with the values they should give; edge cases like them; inputs where none is given.
+"""What the tests ask: calls with their values; edge cases like them; inputs where none is given.
 
 A call is source whose last statement is an expression: `f(3)`, or `s = Stack(); s.push(1); s.pop()`.
 """

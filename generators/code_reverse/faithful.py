@@ -9,6 +9,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ...schemas import Trace
 from ..phrasing import PhraseBook
@@ -81,11 +82,10 @@ def _counts(outcomes: Sequence[Outcome]) -> set[str]:
     found: set[int] = set()
     for outcome in outcomes:
         lines = [(e.frame, e.line) for e in outcome.events if e.kind == "line"]
-        found |= set(Counter(lines).values()) | set(Counter(zip(lines, lines[1:], strict=False)).values())
+        found |= set(Counter(lines).values()) | set(Counter(pairwise(lines)).values())
         calls = Counter(e.text for e in outcome.events if e.kind == "call" and e.parent is not None)
         found |= set(calls.values())
-    found |= {a - b for a in found for b in (1,)}
-    return {str(n) for n in found}
+    return {str(n) for count in found for n in (count, count - 1)}
 
 
 def _bare(text: str) -> str:

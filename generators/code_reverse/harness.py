@@ -1,11 +1,12 @@
 """Runs inside the sandbox as its witness: a program and its drafts on their examples, and what happened.
 
-Standard library only; nothing of this project can be imported there. Reads one framed JSON job from descriptor
-0: `{"program", "setup", "calls": [source whose last statement is an expression], "asserts": [source], "tests":
-[int], "recorded": int, "mutants": [source], "stdins": [text]}`; writes one JSON report to descriptor 1. Where
-there are `stdins` the program is run whole on each, and a call's value is what it prints. Each program runs in
-a fork of its own, each call in a fresh namespace. Loops are cut by a count of executed lines, never by the
-clock, so that equal jobs give equal reports.
+Standard library only; nothing of this project can be imported there. Reads one framed JSON job from
+descriptor 0: `{"program", "setup", "calls": [source whose last statement is an expression], "asserts":
+[source], "tests": [int], "recorded": int, "mutants": [source], "stdins": [text]}`; writes one JSON report to
+descriptor 1. Where there are `stdins` the program is run whole on each, and a call's value is what it prints.
+
+Each program runs in a fork of its own, each call in a fresh namespace. Loops are cut by a count of executed
+lines, never by the clock, so that equal jobs give equal reports.
 """
 
 import ast
@@ -36,7 +37,7 @@ Job = dict[str, Any]
 
 
 class Refused(BaseException):
-    """The program does what no example should need: it runs on, floods, or reaches for files or the network."""
+    """What no example should need: running on, flooding, reaching for files or the network."""
 
 
 class Tracer:
@@ -88,9 +89,8 @@ class Tracer:
             self.add([kind, state[0], frame.f_lineno, text_of(argument)])
             if kind == "return":
                 del self.frames[id(frame)]
-        elif event == "exception" and isinstance(argument[1], Exception):
-            if not isinstance(argument[1], StopIteration):
-                self.add(["raise", state[0], frame.f_lineno, message(argument[1])])
+        elif event == "exception" and _noteworthy(argument[0]):
+            self.add(["raise", state[0], frame.f_lineno, message(argument[1])])
         return self.local
 
     def settle(self, frame: FrameType, state: list[Any]) -> None:
@@ -105,6 +105,10 @@ class Tracer:
             self.events.append(event)
         else:
             self.cut = True
+
+
+def _noteworthy(kind: type[BaseException]) -> bool:
+    return issubclass(kind, Exception) and kind is not StopIteration
 
 
 class Printed(io.RawIOBase):

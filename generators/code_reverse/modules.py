@@ -1,4 +1,4 @@
-"""Python modules with doctests as code rows: one for each function or class whose docstring holds examples."""
+"""Python modules with doctests as code rows, one for each function or class with examples."""
 
 import ast
 import doctest

@@ -40,7 +40,7 @@ _TWINS = {"max": "min", "min": "max", "any": "all", "all": "any"}
 
 
 def mutants(code: str) -> list[Mutant]:
-    """Wrong drafts of a program that parses, at most `MAX_MUTANTS`, one per line and kind, and a few of their pairs."""
+    """Wrong drafts of a program that parses: one per line and kind, up to `MAX_MUTANTS`, and a few pairs."""
     tree, lines = parse(code), code.split("\n")
     found: dict[tuple[int, str], Mutant] = {}
     for kind, node, replacement in _edits(tree):

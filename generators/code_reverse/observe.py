@@ -141,7 +141,7 @@ def _shown(seed: CodeSeed, entry: str) -> list[Example]:
 
 
 def _as_expected(example: Example, outcome: Outcome) -> bool:
-    """Whether a right program's outcome is what the example says, literally; a derived input needs a value."""
+    """Whether a right program came literally to what the example says; a derived input needs a value."""
     if example.test < 0 or example.near:
         return bool(outcome.value)
     if outcome.error or outcome.endless:

@@ -1,10 +1,10 @@
-"""What else a recorded run shows: branches taken, loop counts, invariants that held, calls, exceptions caught."""
+"""What else a recorded run shows: branches, loop counts, invariants that held, calls, exceptions caught."""
 
 import ast
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from ..phrasing import Slots
 from .dryrun import own_events
@@ -40,7 +40,7 @@ def _loop_counts(unit: ast.FunctionDef, own: Sequence[Event]) -> Iterator[Remark
     for loop in loops(unit)[:1]:
         inside = range(loop.lineno + 1, (loop.end_lineno or loop.lineno) + 1)
         lines = [e.line for e in own if e.kind == "line"]
-        turns = sum(a == loop.lineno and b in inside for a, b in zip(lines, lines[1:], strict=False))
+        turns = sum(a == loop.lineno and b in inside for a, b in pairwise(lines))
         if turns != 1 and loop.body[0].lineno > loop.lineno:
             yield Remark(
                 "remark_turns" if turns else "remark_no_turn", {"turns": str(turns)} if turns else {}
@@ -58,7 +58,7 @@ def _branches(unit: ast.FunctionDef, own: Sequence[Event]) -> Iterator[Remark]:
         if len(condition) > MAX_CONDITION or "`" in condition or node.lineno in inside:
             continue
         asked = sum(line == node.lineno for line in lines)
-        held = sum(a == node.lineno and b in inside for a, b in zip(lines, lines[1:], strict=False))
+        held = sum(a == node.lineno and b in inside for a, b in pairwise(lines))
         slots = {"condition": f"`{condition}`", "held": str(held), "asked": str(asked)}
         if asked > 1:
             kind = "always" if held == asked else "some" if held else "never"
@@ -98,7 +98,7 @@ def _invariants(unit: ast.FunctionDef, runs: Sequence[Sequence[Event]]) -> Itera
     names = sorted(set.intersection(*({k for k in h if k not in targets} for h in heads)))
     moving = [n for n in names if any(len({h[n] for h in history}) > 2 for history in histories)]
     for name in moving:
-        steps = [(a[name], b[name]) for h in histories for a, b in zip(h, h[1:], strict=False)]
+        steps = [(a[name], b[name]) for h in histories for a, b in pairwise(h)]
         slots = {"name": f"`{name}`"}
         if all(a <= b for a, b in steps):
             yield Remark("remark_never_falls", slots)

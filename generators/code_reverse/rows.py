@@ -62,8 +62,8 @@ def read_code_row(row: Mapping[str, Any], source: Source) -> CodeSeed:
 
     HumanEval: `prompt, canonical_solution, test, entry_point`. MBPP: `text` (`prompt` in the sanitized file),
     `code, test_list`, and `test_setup_code` or `test_imports` where there are any. Stdin and stdout:
-    `question, solution, cases`. Doctests: `text, code, doctest, entry_point`. `solution` may stand for `code`,
-    `tests` for `test_list`.
+    `question, solution, cases`. Doctests: `text, code, doctest, entry_point`. `solution` may stand for
+    `code`, `tests` for `test_list`.
     """
     if "canonical_solution" in row:
         return _humaneval(row, source)

@@ -122,11 +122,11 @@ def parts(code: str, entry: str) -> list[Part]:
     else:
         for number, group in enumerate(groups):
             first, last = number == 0, number == len(groups) - 1
-            kind, slots = _kind(group, first, last, unit, code)
-            pieces.append((kind, slots, 0 if last else _end(group[-1])))
+            written, named = _kind(group, first, last, unit, code)
+            pieces.append((written, named, 0 if last else _end(group[-1])))
     lines, out, start = code.split("\n"), [], 0
-    for kind, slots, end in pieces:
-        out.append(Part(kind, "\n".join(lines[start : end or len(lines)]), slots))
+    for piece, said, end in pieces:
+        out.append(Part(piece, "\n".join(lines[start : end or len(lines)]), said))
         start = end
     return out
 

@@ -198,7 +198,7 @@ def _writing(seed: CodeSeed, facts: Facts, choices: Choices, draft: Draft | None
 
 
 def writing(part: Part) -> Said:
-    return Said(part.kind, {**part.slots, "code": fenced(part.code)})
+    return Said(part.kind, {**part.slots, "code": fenced(part.code.strip("\n"))})
 
 
 def _pieces(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Said]:
