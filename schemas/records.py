@@ -185,12 +185,13 @@ class Trace(Record):
 
 
 class Candidate(Record):
-    """One best-of-N segment under an action, with its judge's score."""
+    """One best-of-N segment under an action, with its judge's score and the name of the policy it is by."""
 
     action: str
     text: str
     score: float | None = None
     chosen: bool = False
+    policy: str | None = None
 
 
 class SearchState(Record):

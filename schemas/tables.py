@@ -38,7 +38,13 @@ _PROVENANCE = pa.struct(
     ]
 )
 _CANDIDATE = pa.struct(
-    [("action", pa.string()), ("text", pa.string()), ("score", pa.float64()), ("chosen", pa.bool_())]
+    [
+        ("action", pa.string()),
+        ("text", pa.string()),
+        ("score", pa.float64()),
+        ("chosen", pa.bool_()),
+        ("policy", pa.string()),
+    ]
 )
 
 TRACES = pa.schema(

@@ -1,12 +1,13 @@
 """The search over thinking factors: an action is an act, its words the best of N."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp, isfinite
+from math import exp, inf, isfinite, log
 
 from ...schemas import Seed, markup
-from .game import CotGame, CotState, Table
-from .notation import END
+from .game import CotGame, CotState, Table, source_of_priors
+from .notation import END, openings
 from .segments import act_drafts
 from .tree import Evaluation, Node
 
@@ -14,8 +15,8 @@ from .tree import Evaluation, Node
 class ActGame(CotGame):
     """Actions are the inventory's acts, and the end; an act's `branches` best segments are a choice below it.
 
-    Priors are the policy's own probabilities of the tags, the `top_k` likeliest kept and renormalised; a
-    policy that writes no tags has no opinion, and its priors are uniform over all acts. A segment's prior is
+    Priors are the policy head's, the policy's own probabilities of the tags, or those of the acts' opening
+    words, the `top_k` likeliest kept and renormalised; else uniform over all acts. A segment's prior is
     its share of the judge's scores (of the per-token probabilities where the policy judges itself), so the
     best judged is tried first and another only where that one disappoints.
     """
@@ -33,16 +34,44 @@ class ActGame(CotGame):
             return over
         acts = list(self.table.inventory.names)
         actions = acts if state.body == self.notation.empty else [*acts, END]
-        asked = None
-        if self.notation.tags:
-            joint = self.notation.joint(state.body)
-            tags = [markup.THINK_END if a == END else joint + markup.act_start(a) for a in actions]
-            asked = self.table.batcher.logprobs(self.prompt(state.body), tags)
-        value = await self.leaf_value(state)
-        if asked is None:
+        heads, source = self.opinion(state), source_of_priors(self.table)
+        tags = self._tags(state, actions) if source == "tags" else None
+        words = self._openings(state, actions) if source == "openings" else None
+        value = await self.leaf_value(state, heads)
+        if tags is not None:
+            scores = await tags
+        elif words is not None:
+            scores = await words
+        elif source == "head" and heads is not None:
+            priors = (await heads).priors
+            scores = [log(p) if (p := priors.get(a, 0.0)) > 0 else -inf for a in actions]
+        else:
             return Evaluation(value, tuple(actions), (1 / len(actions),) * len(actions))
-        likely = top_priors(await asked, self.table.settings.top_k)
+        likely = top_priors(scores, self.table.settings.top_k)
         return Evaluation(value, tuple(actions[i] for i in likely), tuple(likely.values()))
+
+    def _tags(self, state: CotState, actions: Sequence[str]) -> "asyncio.Future[list[float]]":
+        """To be awaited: the policy's own log-probabilities of the acts' tags."""
+        joint = self.notation.joint(state.body)
+        tags = [markup.THINK_END if a == END else joint + markup.act_start(a) for a in actions]
+        return self.table.batcher.logprobs(self.prompt(state.body), tags)
+
+    def _openings(self, state: CotState, actions: Sequence[str]) -> "asyncio.Task[list[float]]":
+        """To be awaited: how much likelier an act's opening words are here than before an empty question.
+
+        Domain conditional pointwise mutual information (Holtzman et al. 2021, arXiv 2104.08315): words that
+        are long or rare anywhere don't count against an act. 0 for an action without opening words.
+        """
+        leads = [openings().get(a, "") for a in actions]
+        shown = self.notation.opened(state.body)
+        here = self.table.batcher.logprobs(self.prompt(shown), leads)
+        anywhere = self.table.batcher.logprobs(self.table.policy.prompt(""), leads)
+
+        async def gained() -> list[float]:
+            pairs = zip(leads, await here, await anywhere, strict=True)
+            return [a - b if lead and isfinite(b) else 0.0 for lead, a, b in pairs]
+
+        return asyncio.ensure_future(gained())
 
     async def step(self, state: CotState, action: str) -> CotState:
         if state.act is not None:

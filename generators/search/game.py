@@ -7,10 +7,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ...models.batcher import Batcher
-from ...models.policy import Policy, Sample, SampleRequest
-from ...schemas import Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
+from ...models.policy import Opinion, Policy, PolicyValue, Sample, SampleRequest
+from ...models.pool import members_of
+from ...schemas import BadInput, Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
 from ..assemble import assemble
 from .notation import Notation, text_of
 from .settings import SearchSettings
@@ -44,7 +46,7 @@ class Draft:
     """A sampled segment or step under its action: the text, and the judge's score.
 
     `after` is the state it leads to; one that can't be gone on from has none, and no score. `weight`, in
-    [0, 1], is the score as a prior not yet normalised.
+    [0, 1], is the score as a prior not yet normalised. `policy` is the name of who wrote it.
     """
 
     action: str
@@ -52,6 +54,7 @@ class Draft:
     after: CotState | None = None
     score: float | None = None
     weight: float = 0.0
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,23 @@ class Table:
     def policy(self) -> Policy:
         return self.batcher.policy
 
+    @property
+    def members(self) -> tuple[Policy, ...]:
+        """Who writes candidates; the first one leads."""
+        return members_of(self.policy)
+
+    def sample(self, member: int, request: SampleRequest) -> "asyncio.Future[list[Sample]]":
+        """To be awaited: samples of one member of the pool."""
+        if member == 0:
+            return self.batcher.sample(request)
+        key = (request.key, request.prompt, request.n, request.max_tokens, request.temperature, request.stop)
+        return self.batcher.submit(f"sample {member}", key, request, partial(self._sample, member))
+
+    def opinion(self, question: str, shown: str) -> "asyncio.Future[Opinion]":
+        """To be awaited: what the leader's heads say of a state."""
+        item = (question, shown)
+        return self.batcher.submit("opinion", item, item, self._opinions)
+
     def decided(self, trace: Trace) -> "asyncio.Future[Trace]":
         """To be awaited: the trace with its outcome."""
         key = (trace.trace_id, trace.error or "", trace.provenance.rng_key)
@@ -78,6 +98,18 @@ class Table:
         """To be awaited: the scorer's probability for each body."""
         item = (question, *bodies)
         return self.batcher.submit("score", item, item, self._score)
+
+    def _sample(self, member: int, requests: list[SampleRequest]) -> list[list[Sample]]:
+        samples = self.members[member].sample(requests)
+        stats = self.batcher.stats[f"sample {member}"]
+        stats.rows += sum(map(len, samples))
+        stats.tokens += sum(s.tokens for row in samples for s in row)
+        return samples
+
+    def _opinions(self, states: list[tuple[str, str]]) -> list[Opinion]:
+        leader = self.members[0]
+        assert isinstance(leader, PolicyValue)
+        return leader.opinions(states)
 
     def _score(self, items: list[tuple[str, ...]]) -> list[list[float]]:
         """One call of the scorer per question."""
@@ -106,7 +138,9 @@ class CotGame:
         separator = "\n\n" if start and "\n\n" in seed.text else table.settings.separator
         self.table = table
         self.seed, self.seed_id = seed, seed.seed_id
-        self.notation = Notation(tags, tags or table.settings.acts == "tags", separator)
+        marked = tags or table.settings.acts == "tags"
+        self.notations = tuple(Notation(m.writes_tags, marked, separator) for m in table.members)
+        self.notation = self.notations[0]
         self.start = CotState(start or self.notation.empty)
         self.prefix_steps = prefix_steps
         self.evidence: dict[str, tuple[int, int]] = {}
@@ -181,20 +215,34 @@ class CotGame:
             self._record(trace)
         return traces
 
-    async def leaf_value(self, state: CotState) -> float:
-        """V(s): the rollouts' mean result, the scorer's opinion, or their mix; 0 where there is neither."""
-        settings = self.table.settings
-        opinion = self.table.scores(self.seed.question, [state.body]) if self.table.scorer else None
-        rolled = judged = 0.0
+    def opinion(self, state: CotState) -> "asyncio.Future[Opinion] | None":
+        """To be awaited: what the policy's heads say of a state; None where nothing is asked of them."""
+        priors = self.table.settings.acts == "tags" and source_of_priors(self.table) == "head"
+        if not priors and source_of_values(self.table) != "head":
+            return None
+        shown = state.body if self.notation.tags else text_of(state.body)
+        return self.table.opinion(self.seed.question, shown)
+
+    async def leaf_value(self, state: CotState, heads: "asyncio.Future[Opinion] | None") -> float:
+        """V(s): the rollouts' mean result, an opinion (the heads' or the scorer's), or their mix.
+
+        0 where there is neither.
+        """
+        settings, source = self.table.settings, source_of_values(self.table)
+        scores = self.table.scores(self.seed.question, [state.body]) if source == "scorer" else None
+        rolled = 0.0
         if settings.rollouts:
             traces = await self.roll_out(state, settings.rollouts, settings.rollout_temperature)
             outcomes = [t.outcome for t in traces]
             decided = sum(o is not Outcome.UNDECIDED for o in outcomes)
             self.evidence[text_of(state.body)] = (sum(o is Outcome.CORRECT for o in outcomes), decided)
             rolled = sum(_Z[o] for o in outcomes) / len(outcomes)
-        if opinion is None:
+        if scores is not None:
+            judged = 2 * (await scores)[0] - 1
+        elif source == "head" and heads is not None:
+            judged = (await heads).value
+        else:
             return rolled
-        judged = 2 * (await opinion)[0] - 1
         weight = settings.rollout_weight if settings.rollouts else 0.0
         return weight * rolled + (1 - weight) * judged
 
@@ -233,3 +281,29 @@ class CotGame:
         if trace.text:
             self._met.setdefault(trace.trace_id, trace)
             self._counts[trace.trace_id] += 1
+
+
+def source_of_priors(table: Table) -> str:
+    """Where acts' priors come from: head, tags, openings or uniform. Raises BadInput where it can't."""
+    leader, asked = table.members[0], table.settings.priors
+    has_head = isinstance(leader, PolicyValue)
+    if asked == "auto":
+        return "head" if has_head else "tags" if leader.writes_tags else "uniform"
+    if asked == "head" and not has_head:
+        raise BadInput(f"the policy {leader.name} has no policy head", field="priors")
+    if asked == "tags" and not leader.writes_tags:
+        raise BadInput(f"the policy {leader.name} writes no tags", field="priors")
+    return asked
+
+
+def source_of_values(table: Table) -> str:
+    """Whose opinion of a leaf counts: head, scorer or none. Raises BadInput where there is no such one."""
+    leader, asked = table.members[0], table.settings.values
+    has_head, has_scorer = isinstance(leader, PolicyValue), table.scorer is not None
+    if asked == "auto":
+        return "head" if has_head else "scorer" if has_scorer else "none"
+    if asked == "head" and not has_head:
+        raise BadInput(f"the policy {leader.name} has no value head", field="values")
+    if asked == "scorer" and not has_scorer:
+        raise BadInput("there is no scorer", field="values")
+    return asked

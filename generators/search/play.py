@@ -97,6 +97,7 @@ def _candidates(game: Game, node: Node[CotState]) -> tuple[Candidate, ...]:
             text=d.text,
             score=d.score,
             chosen=d.after is not None and (d.action, d.text) in taken,
+            policy=d.policy,
         )
         for d in game.drafts.get(node.state.body, ())
     )

@@ -30,6 +30,11 @@ class SearchSettings(BaseModel):
     dirichlet_fraction: float = Field(default=0.0, ge=0, le=1, description="0: no noise at the root")
     tau: float = Field(default=1.0, ge=0, description="moves are drawn from N^(1/tau); 0: the most visited")
     top_k: int = Field(default=8, ge=1, description="acts kept per state, by prior")
+    priors: Literal["auto", "head", "tags", "openings", "uniform"] = Field(
+        default="auto",
+        description="of acts: the policy's head, its probabilities of their tags or of their opening words; "
+        "auto: head where it has one, else tags where it writes them, else uniform",
+    )
 
     temperatures: tuple[float, ...] = Field(default=(0.7, 1.0), min_length=1, description="the pool's")
     candidates: int = Field(default=4, ge=1, description="segments sampled per act, or steps per state")
@@ -41,7 +46,12 @@ class SearchSettings(BaseModel):
     rollouts: int = Field(default=2, ge=0, description="per leaf, to the end; fixed beforehand")
     rollout_temperature: float = Field(default=0.7, ge=0)
     rollout_weight: float = Field(
-        default=0.5, ge=0, le=1, description="share of the rollouts in a leaf's value beside a scorer's"
+        default=0.5, ge=0, le=1, description="share of the rollouts in a leaf's value beside an opinion"
+    )
+    values: Literal["auto", "head", "scorer", "none"] = Field(
+        default="auto",
+        description="whose opinion of a leaf stands beside the rollouts: V(s) of the policy's head or the "
+        "scorer; auto: the head where there is one, else the scorer where there is one",
     )
     max_tokens: int = Field(default=256, ge=1, description="of one rollout")
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from ...models.batcher import Batcher, CallStats
 from ...models.policy import Policy
-from ...schemas import Inventory, SearchState, Seed, Trace, Verdict
+from ...schemas import BadInput, Inventory, SearchState, Seed, Trace, Verdict
 from ...verifiers.base import Verifier
 from ..assemble import decide, open_prefix
 from ..completion import merge
 from .acts import ActGame
-from .game import Scorer, Table
+from .game import Scorer, Table, source_of_priors, source_of_values
 from .play import Game, Played, play, states, with_evidence
 from .settings import SearchSettings
 from .splice import splice
@@ -58,7 +58,7 @@ def search_shard(
     """Play a game from every configured cut of every seed (by default one, from the bare question).
 
     What a seed yields does not depend on the order of the seeds. A game that fails leaves a reason and harms
-    no other.
+    no other. Raises BadInput where the settings ask for priors or values that the policy cannot give.
     """
     batcher = Batcher(policy)
     remembered = Remembered(verifier)
@@ -70,6 +70,9 @@ def search_shard(
         run_seed=run_seed,
         scorer=scorer,
     )
+    source_of_priors(table), source_of_values(table)
+    if settings.acts == "none" and len({m.writes_tags for m in table.members}) > 1:
+        raise BadInput("whole steps are searched by policies that all write tags, or that all don't")
     out = SearchYield()
     stats, games = out.stats, list[Game]()
     for seed in seeds:
@@ -100,7 +103,7 @@ def search_shard(
         out.traces += [with_evidence(t, game.evidence) for t in own]
     stats.simulations = stats.moves * settings.simulations
     stats.ends = sum(t.count for t in out.traces)
-    stats.tokens = batcher.stats["sample"].tokens
+    stats.tokens = sum(calls.tokens for calls in batcher.stats.values())
     stats.occupancy = batcher.stats
     out.traces = merge(out.traces)
     return out

@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-from ...models.policy import Sample
 from ...schemas import Seed, markup
 from .game import CotGame, CotState, Draft, Table
 from .notation import END
-from .segments import drafted, judged, pool, why_none
+from .segments import Written, drafted, judged, pool, why_none
 from .tree import Evaluation, Node
 
 
@@ -29,16 +28,17 @@ class StepGame(CotGame):
     async def evaluate(self, state: CotState) -> Evaluation:
         if over := await self.result(state):
             return over
-        samples = await pool(self, state, self.notation.visible(state.body), self._stop, "step")
-        every = [self._step(state, s) for s in samples if s.finish != "error"]
-        self.drafts[state.body] = drafts = await judged(self, every)
+        heads = self.opinion(state)
+        written = await pool(self, state, lambda n: n.visible(state.body), lambda _: self._stop, "step")
+        every = [self._step(state, w) for w in written if w.sample.finish != "error"]
+        self.drafts[state.body] = drafts = await judged(self, state, every)
         ways = {d.text: d.after for d in drafts if d.after is not None}
         if not ways:
-            return await self.over(state, why_none(samples))
+            return await self.over(state, why_none(written))
         self._ways[state.body] = ways
         share = Counter(d.text for d in every if d.after is not None)
         priors = tuple(share[text] / share.total() for text in ways)
-        return Evaluation(await self.leaf_value(state), tuple(ways), priors)
+        return Evaluation(await self.leaf_value(state, heads), tuple(ways), priors)
 
     async def step(self, state: CotState, action: str) -> CotState:
         return self._ways[state.body][action]
@@ -47,9 +47,10 @@ class StepGame(CotGame):
         """Every step that became an edge, as (action, text): both are the step itself."""
         return {(e.action, e.action) for e in node.edges}
 
-    def _step(self, state: CotState, sample: Sample) -> Draft:
+    def _step(self, state: CotState, written: Written) -> Draft:
         """A sample as a step. Markup ends by its own tag, text by the end of the sequence."""
-        notation, text = self.notation, sample.text.strip()
+        notation, sample = self.notation, written.sample
+        text = sample.text.strip()
         body = None
         if not notation.tags:
             ended = not sample.text.endswith(notation.separator)
@@ -60,4 +61,4 @@ class StepGame(CotGame):
             body = None if state.body == notation.empty else state.body
         elif text.endswith(self._stop):
             body = notation.with_step(state.body, text)
-        return drafted(self, state, text, text, body, sample, ended=ended)
+        return drafted(self, state, text, text, body, written, ended=ended)
