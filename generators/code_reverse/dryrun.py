@@ -9,7 +9,7 @@ from .shape import Loop, is_class, loops
 
 MAX_TURNS = 6
 MAX_VALUE = 60
-YIELDS = "yield"
+YIELDS, PRINTS = "yield", "print()"
 _STYLES = (
     ("{label} → {change}", "{label} → nothing changes", "; "),
     ("with {label}, {change}", "with {label} nothing changes", "; "),
@@ -18,6 +18,7 @@ _STYLES = (
     ("at {label} we have {change}", "at {label} nothing happens", ", "),
 )
 N_STYLES = len(_STYLES)
+_CLAUSES = _STYLES[:3]  # what can take "it prints 3" after it
 
 Values = Mapping[str, str]
 
@@ -114,15 +115,20 @@ def _asked(loop: ast.While) -> set[str]:
 
 def pairs(values: Values) -> str:
     """`a = 1 and b = 2`."""
-    said = [f"it yields {v}" if k == YIELDS else f"{k} = {v}" for k, v in values.items()]
+    special = {YIELDS: "it yields", PRINTS: "it prints"}
+    said = [f"{special[k]} {v}" if k in special else f"{k} = {v}" for k, v in values.items()]
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
 
 
 def _loop(loop: Loop, own: Sequence[Event], found: list[Turn], style: int) -> DryRun | None:
     if any(len(v) > MAX_VALUE for t in found for v in [*t.label.values(), *t.changed.values()]):
         return None
+    if not any(t.changed for t in found):
+        return None
     if any(not t.label for t in found) or any(len(t.changed) > 4 or len(t.label) > 3 for t in found):
         return None
+    if any({YIELDS, PRINTS} & set(t.changed) for t in found):
+        style %= len(_CLAUSES)
     said, idle, glue = _STYLES[style]
     shown = found if len(found) <= MAX_TURNS else [*found[: MAX_TURNS - 2], found[-1]]
     items = [

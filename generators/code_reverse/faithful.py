@@ -17,6 +17,7 @@ from ..wording import misworded
 from .observe import Facts, Outcome
 from .rows import CodeSeed
 from .said import Paragraph, quoted
+from .shape import signature, unit_of
 from .story import Choices, choose, tell
 from .syntax import parse
 
@@ -57,6 +58,7 @@ def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, choices: Choices) -> It
     known = {quoted(t)[1:-1] for e in facts.examples for t in (e.call, e.expected)} | {
         c for c, _ in facts.edges
     }
+    known.add(signature(unit_of(seed.code, facts.entry)))
     known |= {ast.unparse(n.test) for n in ast.walk(parse(seed.code)) if isinstance(n, ast.If)}
     variables = {v for o in outcomes for e in o.events for v in e.values}
     squashed = " ".join(" ".join(sources).split())

@@ -44,11 +44,13 @@ class Tracer:
     """Counts lines; with `record`, notes for one call which line set which variables, calls and returns.
 
     Events: `["call", frame, parent, {name: repr}, function]`, `["line", frame, line, {name: repr}]` with what
-    the line changed, `["return" or "yield", frame, line, repr]`, `["raise", frame, line, message]`.
+    the line changed or printed (`print()`), `["return" or "yield", frame, line, repr]`, `["raise", frame,
+    line, message]`.
     """
 
-    def __init__(self, record: bool, limit: int = MAX_LINES) -> None:
+    def __init__(self, record: bool, limit: int = MAX_LINES, printed: "Printed | None" = None) -> None:
         self.record, self.limit, self.lines, self.cut = record, limit, 0, False
+        self.printed, self.told = printed, 0
         self.events: list[list[Any]] = []
         self.frames: dict[int, list[Any]] = {}
         self.born = 0
@@ -97,8 +99,18 @@ class Tracer:
         """Puts what changed since the last line down to that line."""
         now = shown(frame.f_locals)
         if state[1] is not None:
-            self.add(["line", state[0], state[1], {k: v for k, v in now.items() if state[2].get(k) != v}])
+            changed = {k: v for k, v in now.items() if state[2].get(k) != v}
+            self.add(["line", state[0], state[1], changed | self.news()])
         state[2] = now
+
+    def news(self) -> dict[str, str]:
+        """What was printed since the last look, under a name that no variable has."""
+        if self.printed is None or len(self.printed.data) == self.told:
+            return {}
+        new = bytes(self.printed.data[self.told :]).decode("utf-8", "replace")
+        self.told = len(self.printed.data)
+        text = text_of(new.removesuffix("\n"))
+        return {} if text is None else {"print()": text}
 
     def add(self, event: list[Any]) -> None:
         if len(self.events) < MAX_EVENTS:
@@ -203,12 +215,12 @@ class Program:
             exec(before, space)
             return text_of(eval(asked, space))
 
-        return self._traced(run, record, limit, self._space)
+        return self._traced(run, Tracer(record, limit), self._space)
 
     def holds(self, number: int, limit: int = MAX_LINES) -> bool:
         """Whether the job's assertion of that number passes."""
         test = compile(self.job["asserts"][number], "<call>", "exec")
-        outcome = self._traced(lambda space: exec(test, space), False, limit, self._space)
+        outcome = self._traced(lambda space: exec(test, space), Tracer(False, limit), self._space)
         return "error" not in outcome and "endless" not in outcome
 
     def _space(self) -> dict[str, Any]:
@@ -232,20 +244,20 @@ class Program:
             return printed.data.decode("utf-8", "replace")
 
         try:
-            return self._traced(run, record, limit, lambda: {"__name__": "__main__"})
+            tracer = Tracer(record, limit, printed)
+            return self._traced(run, tracer, lambda: {"__name__": "__main__"})
         finally:
             sys.stdin, sys.stdout = own
 
     def _traced(
         self,
         run: Callable[[dict[str, Any]], str | None],
-        record: bool,
-        limit: int,
+        tracer: Tracer,
         space: Callable[[], dict[str, Any]],
     ) -> dict[str, Any]:
-        """What `run` comes to: its value or its error, its lines, and with `record` the events on the way."""
+        """What `run` comes to: its value or its error, its lines, and what the tracer records."""
         global _watching
-        tracer, loading = Tracer(record, limit), Tracer(False)
+        loading = Tracer(False)
         out: dict[str, Any] = {}
         _watching = True
         try:
@@ -261,7 +273,7 @@ class Program:
             sys.settrace(None)
             _watching = False
         out["lines"] = tracer.lines
-        if record:
+        if tracer.record:
             out["events"], out["cut"] = tracer.events, tracer.cut
         return out
 

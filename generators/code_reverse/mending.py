@@ -72,12 +72,20 @@ def departure(wrong: DryRun | None, right: DryRun | None) -> dict[str, str] | No
         if one.label != other.label:
             return None
         for name, value in one.changed.items():
-            if name in other.changed and other.changed[name] != value:
+            if name in other.changed and not _same(other.changed[name], value):
                 slots = {"turn": pairs(one.label), "name": f"`{name}`"}
                 return slots | {"wrong": f"`{value}`", "right": f"`{other.changed[name]}`"}
         if one.changed != other.changed:
             return None
     return None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two values are equal: 1 and 1.0 are no difference that anybody would name."""
+    try:
+        return bool(ast.literal_eval(one) == ast.literal_eval(other))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return one == other
 
 
 def cause(slip: Mutant) -> Said:

@@ -43,7 +43,7 @@ def mutants(code: str) -> list[Mutant]:
     """Wrong drafts of a program that parses: one per line and kind, up to `MAX_MUTANTS`, and a few pairs."""
     tree, lines = parse(code), code.split("\n")
     found: dict[tuple[int, str], Mutant] = {}
-    for kind, node, replacement in _edits(tree):
+    for kind, node, replacement in _edits(tree, lines):
         if made := _spliced(kind, node, replacement, lines):
             found.setdefault((made.line, kind), made)
     for made in _missing_guards(tree, lines):
@@ -76,13 +76,12 @@ def _parses(source: str) -> bool:
     return True
 
 
-def _edits(tree: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
-    """Kind, node, and the node's new text."""
+def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
+    """Kind, node, and the node's new text (empty where there is none)."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-                new = _COMPARISONS[type(op)][1]
-                yield "boundary", node, f"{ast.unparse(left)} {new} {ast.unparse(right)}"
+                yield "boundary", node, _exchanged(left, right, _COMPARISONS[type(op)], lines)
             case ast.Call(func=ast.Name(id="range"), args=args) if 1 <= len(args) <= 2:
                 yield from _ranges(node, args)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(n))) if n in (0, 1):
@@ -94,11 +93,10 @@ def _edits(tree: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
             case ast.BinOp(left=ast.Constant(value=str())):
                 continue
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                new = _OPERATORS[type(op)][1]
-                yield "operator", node, f"{_operand(left)} {new} {_operand(right)}"
+                yield "operator", node, _exchanged(left, right, _OPERATORS[type(op)], lines)
             case ast.BoolOp(op=op, values=[first, second]):
-                word = "or" if isinstance(op, ast.And) else "and"
-                yield "connective", node, f"{ast.unparse(first)} {word} {ast.unparse(second)}"
+                words = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
+                yield "connective", node, _exchanged(first, second, words, lines)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _TWINS:
                 yield "twin", node, f"{_TWINS[name]}({', '.join(map(ast.unparse, args))})"
             case ast.Return(value=ast.Constant(value=bool(b))):
@@ -121,13 +119,24 @@ def _ranges(node: ast.expr, args: list[ast.expr]) -> Iterator[tuple[str, ast.exp
         yield "range_start", node, f"range({ast.unparse(end)})"
 
 
-def _operand(node: ast.expr) -> str:
-    text = ast.unparse(node)
-    return f"({text})" if isinstance(node, ast.BinOp | ast.BoolOp | ast.Compare | ast.IfExp) else text
+def _exchanged(left: ast.expr, right: ast.expr, words: tuple[str, str], lines: list[str]) -> str:
+    """`left` to `right` as they are written, with another operator between; empty across lines.
+
+    What is written, not what it means: with other precedence the operands may group differently, as they do
+    for somebody who mistypes.
+    """
+    if left.lineno != right.end_lineno or left.end_col_offset is None:
+        return ""
+    raw = lines[left.lineno - 1].encode()
+    between = raw[left.end_col_offset : right.col_offset].decode()
+    if words[0] not in between:
+        return ""
+    start, end = raw[left.col_offset : left.end_col_offset], raw[right.col_offset : right.end_col_offset]
+    return start.decode() + between.replace(*words, 1) + end.decode()
 
 
 def _spliced(kind: str, node: ast.expr | ast.stmt, new: str, lines: list[str]) -> Mutant | None:
-    if node.end_lineno != node.lineno or node.end_col_offset is None:
+    if not new or node.end_lineno != node.lineno or node.end_col_offset is None:
         return None
     old = lines[node.lineno - 1]
     raw = old.encode()

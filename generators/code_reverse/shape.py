@@ -56,7 +56,12 @@ def signature(unit: ast.FunctionDef) -> str:
     if not is_class(unit):
         return f"{unit.name}({ast.unparse(unit.args)})"
     made = next((n for n in methods(unit) if n.name == "__init__"), None)
-    arguments = ast.unparse(made.args).partition(", ")[2] if made else ""
+    if made is None:
+        fields = [
+            n.target.id for n in unit.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+        ]
+        return f"{unit.name[1:-1]}({', '.join(fields)})"
+    arguments = ast.unparse(made.args).partition(", ")[2]
     return f"{unit.name[1:-1]}({arguments})"
 
 

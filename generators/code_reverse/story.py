@@ -15,7 +15,7 @@ from .observe import Draft, Facts, Outcome
 from .remarks import remarks
 from .rows import CodeSeed
 from .said import Paragraph, Said, example_slots, fenced, outcome_slots, quoted, run_said, valued_slots
-from .shape import Part, parts, shape, signature, unit_of
+from .shape import Part, is_class, parts, shape, signature, unit_of
 
 DRAFT_SHARE = 0.65
 PAIR_SHARE = 0.3
@@ -40,6 +40,10 @@ _IMPERATIVES = {
     "sort", "add", "sum", "group", "flatten", "remove", "rotate", "encode", "shift", "transpose", "check",
     "calculate", "get", "determine", "convert", "extract", "print", "compare", "read", "give", "build", "say",
     "yield", "split", "join", "swap", "collect", "replace", "decide", "evaluate", "generate", "implement",
+    "double", "approximate", "divide", "multiply", "subtract", "round", "test", "walk", "search", "take",
+    "collapse", "format", "decode", "capitalize", "trim", "drop", "pick", "select", "measure",
+    "repeat", "store", "order", "place", "draw", "show", "compress", "expand", "pair", "clean", "mask",
+    "validate", "verify", "sanitize", "normalize", "simplify", "solve", "simulate", "partition", "zip",
     "make", "keep", "apply", "filter", "map", "parse", "translate", "given", "write", "insert",
 }  # fmt: skip
 
@@ -157,7 +161,7 @@ def target(seed: CodeSeed, unit: ast.FunctionDef) -> Said:
     task = _ASK.sub("", text)
     signed = signature(unit) if not seed.cases else ""
     slots = {"signature": f"`{signed}`"} if signed else {}
-    kind = "target" if signed else "target_program"
+    kind = "target_class" if is_class(unit) else "target" if signed else "target_program"
     if task != text or task.split(" ")[0].lower() in _IMPERATIVES:
         task = re.split(r"(?<=[a-z0-9)\]'\"])\.(?: |$)", task)[0]
         slots["task"] = (task[:1].lower() + task[1:]).rstrip(".:? ").replace("`", "'")
