@@ -76,9 +76,15 @@ class PolicySettings(Settings):
 
 
 class SearchStage(Settings):
-    """Tree search over thinking factors, on a share of the seeds that are rolled out."""
+    """Tree search over thinking factors, on a share of the seeds that are rolled out.
+
+    `pool`: further models that write candidates beside the policy. `prm`: a process reward model that judges
+    them. Both are local folders or hub names; `embedded` is what ships with cotmill.
+    """
 
     share: float = Field(default=0.0, ge=0, le=1)
+    pool: tuple[str, ...] = ()
+    prm: str | None = None
     settings: SearchSettings = SearchSettings()
 
 
@@ -166,7 +172,10 @@ def config_hash(config: Config, inputs: dict[str, str], policy_hash: str) -> str
 
 
 def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, str]:
-    """The settings as `key.path: value`; paths are replaced by what they lead to, so that none is kept."""
+    """The settings as `key.path: value`; paths are replaced by what they lead to, so that none is kept.
+
+    `inputs`: the hashes of what lies behind the paths of sources and models.
+    """
     out = _flatten(config.model_dump(mode="json"))
     for key in list(out):
         if key.startswith("sources.") and key.endswith(".path"):
@@ -176,6 +185,10 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     served = config.policy.server
     writer = _name(out["policy.model"]) if served is None else model_name(served.model)
     out["policy.model"] = f"{writer} {policy_hash}"
+    judge, pool = config.search.prm, config.search.pool
+    out["search.prm"] = f"{_name(judge)} {inputs.get('search.prm', '')}".strip() if judge else "None"
+    hashes = [inputs.get(f"search.pool.{i}", "") for i in range(len(pool))]
+    out["search.pool"] = ", ".join(f"{_name(m)} {h}".strip() for m, h in zip(pool, hashes, strict=True))
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     return out

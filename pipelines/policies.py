@@ -9,7 +9,7 @@ from ..models.dialect import Dialect
 from ..models.policy import Policy
 from ..models.probe import Server, model_name
 from ..models.server_settings import ServerSettings
-from .config import NO_POLICY, PolicySettings
+from .config import NO_POLICY, PolicySettings, SearchStage
 from .files import write_json
 from .manifest import NAME, read_manifest
 
@@ -48,9 +48,9 @@ def model_path(model: str, base: Path) -> str:
     return model
 
 
-def prm_path(prm: str) -> str:
+def prm_path(prm: str, base: Path = Path()) -> str:
     """The folder of a PRM: the one that ships with cotmill, or a checkpoint of one's own."""
-    return str(files("cotmill.models") / "embedded_prm") if prm == EMBEDDED else prm
+    return str(files("cotmill.models") / "embedded_prm") if prm == EMBEDDED else model_path(prm, base)
 
 
 def policy_identity(model: str, base: Path) -> tuple[str, str]:
@@ -64,10 +64,21 @@ def policy_identity(model: str, base: Path) -> tuple[str, str]:
     return folder_name(path), content_hash_of(local_folder(path))
 
 
-def open_policy(model: str, *, device: str, batch_rows: int) -> Policy:
-    from ..models.local import LocalPolicy
+def model_digests(search: SearchStage, base: Path) -> dict[str, str]:
+    """The hashes of the models that the search uses beside the policy, by their settings; raises BadInput."""
+    from ..models.folder import content_hash_of, local_folder
 
-    return LocalPolicy.load(model, device=device, batch_rows=batch_rows)
+    paths = {f"search.pool.{i}": model_path(m, base) for i, m in enumerate(search.pool)}
+    if search.prm is not None:
+        paths["search.prm"] = prm_path(search.prm, base)
+    return {setting: content_hash_of(local_folder(path)) for setting, path in paths.items()}
+
+
+def open_policy(model: str, *, device: str, batch_rows: int) -> Policy:
+    """A local policy, with its heads where its folder has them."""
+    from ..models.policy_value import open_local
+
+    return open_local(model, device=device, batch_rows=batch_rows)
 
 
 def served_by(policy: PolicySettings, base: Path, out: Path | None) -> Served | None:

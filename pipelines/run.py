@@ -16,7 +16,7 @@ from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
 from .manifest import NAME, Manifest, read_manifest
-from .policies import model_path, policy_identity, served_by
+from .policies import model_digests, model_path, policy_identity, prm_path, served_by
 from .progress import Progress
 from .shards import entry
 from .sources import Shard, input_digests, write_shards
@@ -61,6 +61,8 @@ def run(
         policy, policy_hash = served.server.name, served.server.hash
     else:
         policy, policy_hash = policy_identity(config.policy.model, base)
+    if config.search.share:
+        digests |= model_digests(config.search, base)
     settings = flat(config, digests, policy_hash)
     wanted = config_hash(config, digests, policy_hash)
     with _only_run(out, fresh):
@@ -78,6 +80,8 @@ def run(
             config=config,
             config_hash=wanted,
             model=model_path(config.policy.model, base),
+            pool=tuple(model_path(m, base) for m in config.search.pool),
+            prm=prm_path(config.search.prm, base) if config.search.prm else None,
             served=served,
             inventory=str(resolve(config.inventory, base).resolve()) if config.inventory else None,
         )

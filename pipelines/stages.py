@@ -16,12 +16,13 @@ from .. import __version__
 from ..generators.assemble import decide, seed_trace
 from ..generators.completion import complete, cuts_of, merge, with_counts
 from ..generators.rejected import Rejected
-from ..generators.search import search_shard
+from ..generators.search import Scorer, search_shard
 from ..labelers.rollouts import label_shard
 from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..labelers.truth import compare
 from ..models.policy import Policy
+from ..models.pool import PolicyPool
 from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace, unit_interval
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
@@ -48,6 +49,8 @@ class Job:
     model: str
     inventory: str | None
     served: Served | None = None
+    pool: tuple[str, ...] = ()
+    prm: str | None = None
 
     @property
     def out(self) -> Path:
@@ -65,11 +68,19 @@ class Workbench:
     """What a worker process sets up once, and only when it is needed."""
 
     def __init__(
-        self, model: str, device: str, batch_rows: int, inventory: str | None, served: Served | None = None
+        self,
+        model: str,
+        device: str,
+        batch_rows: int,
+        inventory: str | None,
+        served: Served | None = None,
+        pool: tuple[str, ...] = (),
+        prm: str | None = None,
     ) -> None:
-        self._policy = model, device, batch_rows
+        self._model, self._device, self._batch_rows = model, device, batch_rows
         self._inventory = inventory
         self._served = served
+        self._pool, self._prm = pool, prm
 
     def policy_for(self, job: Job, shard: Shard) -> Policy:
         """Who writes; a model server's answers go to the shard's own journal."""
@@ -93,11 +104,34 @@ class Workbench:
 
     @cached_property
     def policy(self) -> Policy:
+        return self._open(self._model)
+
+    def searchers(self, policy: Policy) -> Policy:
+        """The policy with the pool's further models behind it."""
+        return PolicyPool((policy, *self._others)) if self._pool else policy
+
+    @cached_property
+    def _others(self) -> list[Policy]:
+        return [self._open(model) for model in self._pool]
+
+    def _open(self, model: str) -> Policy:
         import torch
 
         torch.set_num_threads(1)
-        model, device, batch_rows = self._policy
-        return open_policy(model, device=device, batch_rows=batch_rows)
+        return open_policy(model, device=self._device, batch_rows=self._batch_rows)
+
+    @cached_property
+    def scorer(self) -> Scorer | None:
+        """The judge of the search's candidates, where one is configured."""
+        if self._prm is None:
+            return None
+        import torch
+
+        from ..generators.search.judges import prm_scorer
+        from ..models.network import RewardModel
+
+        torch.set_num_threads(1)
+        return prm_scorer(RewardModel.load(self._prm, self._device))
 
     @cached_property
     def verifier(self) -> MathVerifier:
@@ -120,7 +154,9 @@ def run_stage(stage: str, job: Job, shard: Shard) -> int:
     marker = job.marker(stage, shard.index)
     if not marker.exists():
         settings = job.config.policy
-        bench = _workbench(job.model, settings.device, settings.batch_rows, job.inventory, job.served)
+        bench = _workbench(
+            job.model, settings.device, settings.batch_rows, job.inventory, job.served, job.pool, job.prm
+        )
         result = {"generate": _generate, "label": _label}[stage](job, shard, bench)
         bench.raise_if_lost()
         write_json(marker, result)
@@ -160,10 +196,11 @@ def _complete(
     searched = [s for s in seeds if unit_interval(config.seed, s.seed_id, "search") < share]
     found = search_shard(
         searched,
-        policy,
+        bench.searchers(policy) if searched else policy,
         bench.verifier,
         config.search.settings,
         config.seed,
+        scorer=bench.scorer if searched else None,
         inventory=bench.inventory,
     )
     sources = {s.seed_id: s.source for s in seeds}

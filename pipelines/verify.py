@@ -12,6 +12,7 @@ from ..schemas import BadInput, Verdict
 from ..verifiers.base import undecided
 from ..verifiers.code import CodeVerifier
 from ..verifiers.lean import LeanVerifier
+from ..verifiers.lean.verifier import File, proof_file, submission_file
 from ..verifiers.math import MathVerifier
 from ..verifiers.programs import Task, extract_program
 from .files import BadRow, read_rows, write_jsonl
@@ -78,17 +79,22 @@ def _math(verifier: MathVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
 
 
 def _lean(verifier: LeanVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
-    for row in batch:
-        start = time.perf_counter()
-        try:
-            statement = _text(row, "statement", numbers=False)
-            if isinstance(row, dict) and row.get("submission") is not None:
-                verdict = verifier.verify_submission(_text(row, "submission", numbers=False), statement)
-            else:
-                verdict = verifier.verify_proof(_text(row, "proof", numbers=False), statement)
-        except BadInput as e:
-            verdict = undecided(str(e))
-        yield verdict, time.perf_counter() - start
+    """The seconds are those since the verdict before: one row is elaborated while another is judged."""
+    start = time.perf_counter()
+    for verdict in verifier.verify_files(map(_lean_file, batch)):
+        now = time.perf_counter()
+        yield verdict, now - start
+        start = now
+
+
+def _lean_file(row: Row | BadRow) -> File:
+    try:
+        statement = _text(row, "statement", numbers=False)
+        if isinstance(row, dict) and row.get("submission") is not None:
+            return submission_file(_text(row, "submission", numbers=False), statement)
+        return proof_file(_text(row, "proof", numbers=False), statement)
+    except BadInput as e:
+        return undecided(str(e))
 
 
 def _code(verifier: CodeVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
