@@ -1,6 +1,7 @@
 """What a Lean is to the rest of cotmill: LeanDojo's words for a proof environment, as plain values."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -138,6 +139,9 @@ class LeanBackend(Protocol):
 
     def audit(self, theorem: Theorem, submission: str) -> Audit:
         """Whether `submission`, a whole file, proves `theorem` by name and statement."""
+
+    def audit_many(self, jobs: Iterable[tuple[Theorem, str]]) -> Iterator[Audit]:
+        """The audits of (theorem, submission) pairs, in order. Like `audit`, it raises nothing."""
 
     def close(self) -> None:
         """End what the backend owns. It may be used again afterwards."""

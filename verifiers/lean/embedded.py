@@ -5,6 +5,9 @@ another process, in which no submission ever ran, checks it against the statemen
 """
 
 import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Self
 
 from ...schemas import BadInput
@@ -12,6 +15,7 @@ from .backend import (
     Audit,
     LeanError,
     LeanLost,
+    LeanUnavailable,
     Message,
     ProofFinished,
     ProofGivenUp,
@@ -23,9 +27,10 @@ from .backend import (
 from .process import LeanLimits, LeanProcess
 from .tracing import traced_tactics
 
-_OPTIONS = {"linter.all": False, "maxHeartbeats": 200_000}
-# The other process's kernel has the last word: what this one would check, it checks again.
-_AUDIT_OPTIONS = {**_OPTIONS, "debug.skipKernelTC": True}
+# By default the kernel of the other process checks alone.
+_WITH_KERNEL = {"debug.skipKernelTC": False}
+# So many submissions are elaborated while one is judged.
+_AHEAD = 2
 _SOURCE_CHARS = 200_000
 _EVIDENCE_CHARS = 600
 _IMPORT = re.compile(r"\A(?:\s+|--[^\n]*|/-.*?-/)*import[ \t]+([\w.«»]+)", re.DOTALL)
@@ -34,6 +39,9 @@ _TIMEOUT = re.compile(r"\(deterministic\) timeout|maximum number of heartbeats")
 _NO_CODE = re.compile(r"failed to compile|_boxed|noncomputable|failed to generate code|code generator")
 # What may write where it should not, in the elaborating process.
 _UNSAFE = re.compile(r"unsafe|extern|implemented_by|export|initialize|\blc[A-Z]|\bcsimp\b")
+
+# A submission's source without imports, with Lean's reply; or why it was not elaborated.
+_Elaborated = Audit | tuple[str, dict[str, Any]]
 
 
 class EmbeddedLean:
@@ -82,36 +90,58 @@ class EmbeddedLean:
         return LeanError(f"{audit.reason}: {audit.evidence}".rstrip(": "), undecided=audit.proved is None)
 
     def check(self, code: str) -> list[Message]:
-        return _messages(self._lean.request(op="elaborate", code=code, options=_OPTIONS))
+        return _messages(self._lean.request(op="elaborate", code=code, options=_WITH_KERNEL))
 
     def trace(self, code: str) -> list[TracedTactic]:
-        options = {**_OPTIONS, "trace.Elab.info": True}
+        options = {**_WITH_KERNEL, "trace.Elab.info": True}
         return traced_tactics(code, _messages(self._lean.request(op="elaborate", code=code, options=options)))
 
     def audit(self, theorem: Theorem, submission: str) -> Audit:
-        """Raises LeanUnavailable where no embedded Lean is installed."""
+        return next(self.audit_many([(theorem, submission)]))
+
+    def audit_many(self, jobs: Iterable[tuple[Theorem, str]]) -> Iterator[Audit]:
+        """In order. While one submission is judged, the next ones are elaborated."""
+        with ThreadPoolExecutor(1) as lean:
+            waiting: deque[tuple[Theorem, str, Future[_Elaborated]]] = deque()
+            for theorem, submission in jobs:
+                job = lean.submit(self._elaborate, theorem.full_name, submission)
+                waiting.append((theorem, submission, job))
+                if len(waiting) > _AHEAD:
+                    yield self._audited(lean, *waiting.popleft())
+            while waiting:
+                yield self._audited(lean, *waiting.popleft())
+
+    def _audited(self, lean: Executor, theorem: Theorem, submission: str, job: Future[_Elaborated]) -> Audit:
+        audit = self._judge(theorem, job.result())
+        if not audit.proved and _NO_CODE.search(audit.evidence):
+            again = lean.submit(self._elaborate, theorem.full_name, submission, "noncomputable section ")
+            audit = self._judge(theorem, again.result())
+        return audit
+
+    def _elaborate(self, target: str, submission: str, before: str = "") -> _Elaborated:
         if len(submission) > _SOURCE_CHARS:
             return Audit(None, f"limit: more than {_SOURCE_CHARS:,} characters")
         code, foreign = self._body(submission)
         if foreign:
             return Audit(None, f"it imports {foreign}, which this Lean does not have")
         try:
-            audit = self._audit(theorem, code)
-            if not audit.proved and _NO_CODE.search(audit.evidence):
-                audit = self._audit(theorem, f"noncomputable section {code}")
-        except LeanLost as e:
+            return code, self._lean.request(op="elaborate", code=before + code, target=target)
+        except (LeanLost, LeanUnavailable) as e:
             return Audit(None, str(e))
         finally:
             if _UNSAFE.search(code):
                 self._lean.close()
-        return audit
 
-    def _audit(self, theorem: Theorem, code: str) -> Audit:
-        target = theorem.full_name
-        reply = self._lean.request(op="elaborate", code=code, options=_AUDIT_OPTIONS, target=target)
-        verdict = self._kernel.request(
-            op="judge", statement=theorem.statement, target=target, proof=reply["proof"]
-        )
+    def _judge(self, theorem: Theorem, elaborated: _Elaborated) -> Audit:
+        if isinstance(elaborated, Audit):
+            return elaborated
+        code, reply = elaborated
+        try:
+            verdict = self._kernel.request(
+                op="judge", statement=theorem.statement, target=theorem.full_name, proof=reply["proof"]
+            )
+        except (LeanLost, LeanUnavailable) as e:
+            return Audit(None, str(e))
         errors = [m for m in _messages(reply) if m.severity == "error" and not _only_prints(code, m)]
         shown = f"line {errors[0].line}: {errors[0].text}" if errors else str(verdict.get("detail", ""))
         shown = shown[:_EVIDENCE_CHARS]

@@ -11,7 +11,7 @@ const FORBIDDEN = new Set([
   'lcProof', 'lcUnreachable', 'lcAny', 'unsafeCast', 'Lean.Grind.unsafeCast',
 ]);
 const KERNEL_HEARTBEATS = 200000000;
-const STATEMENTS_KEPT = 64;
+const STATEMENTS_KEPT = 512;
 // Kernel exceptions that say nothing about the proof.
 const LIMITS = { 13: 'kernel time', 14: 'kernel memory', 15: 'kernel recursion depth', 16: 'interrupted' };
 const REFUSALS = {

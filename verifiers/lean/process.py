@@ -16,7 +16,10 @@ from .location import build_folder, embedded_missing, find_node
 
 _STACK = 256 << 20
 _POLL_S = 0.1
+# A working Lean is nearly always on a processor or waits for one. One whose threads wait for each other wakes
+# a thousand times a second to look, which is little CPU time but some.
 _HUNG_S = 5.0
+_HUNG_SHARE = 0.2
 # Threads that Lean finds ready: one that must be made would wait for the event loop, which Lean blocks.
 _THREADS = "8"
 _REPL = Path(__file__).with_name("repl.js")
@@ -50,7 +53,7 @@ class LeanProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
         self._buffer = b""
-        self._moved = (0.0, 0.0)
+        self._window = _Window(0.0, 0.0)
 
     def request(self, **fields: Any) -> dict[str, Any]:
         """The reply. Raises LeanLost at a limit or after a crash, LeanUnavailable without a Lean."""
@@ -129,7 +132,7 @@ class LeanProcess:
         assert process
         assert process.stdout
         begin, cpu = time.monotonic(), self._cpu()
-        self._moved = (begin, cpu)
+        self._window = _Window(begin, cpu)
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
@@ -154,11 +157,20 @@ class LeanProcess:
         if self._memory() > self.limits.memory_bytes:
             self.close()
             raise LeanLost("limit: memory")
-        if cpu != self._moved[1] or self._runnable():
-            self._moved = (now, cpu)
-        if now > wall_end or now > self._moved[0] + _HUNG_S:
+        if now > wall_end or self._hung(now, cpu):
             self.close()
             raise _Wall
+
+    def _hung(self, now: float, cpu: float) -> bool:
+        """Whether nothing went on for a while."""
+        window = self._window
+        window.looks += 1
+        window.runnable += self._runnable()
+        if now < window.begin + _HUNG_S:
+            return False
+        self._window = _Window(now, cpu)
+        little = cpu - window.cpu < _HUNG_SHARE * (now - window.begin)
+        return little and window.runnable < _HUNG_SHARE * window.looks
 
     def _cpu(self) -> float:
         """CPU seconds used so far; 0 where the system does not say."""
@@ -184,6 +196,16 @@ class LeanProcess:
             return Path(f"/proc/{self._process.pid}/{file}").read_text()
         except OSError:
             return ""
+
+
+@dataclass(slots=True)
+class _Window:
+    """What was seen since `begin`: how often the process was looked at, and how often it could run."""
+
+    begin: float
+    cpu: float
+    looks: int = 0
+    runnable: int = 0
 
 
 class _Wall(Exception):

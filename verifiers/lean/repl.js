@@ -7,7 +7,7 @@
 const fs = require('fs');
 const path = require('path');
 const readline = require('readline');
-const { load, importAll } = require('./runtime.js');
+const { load, importAll, Refusal } = require('./runtime.js');
 const { Judge, declarationsOf, kernelEnv } = require('./judge.js');
 
 const MAX_MESSAGES = 200;
@@ -17,6 +17,10 @@ load(path.resolve(process.argv[2]), (L) => {
   const env0 = importAll(L, process.argv[3] || '');
   const base = kernelEnv(L, env0);
   const none = L.box(0);
+  // Every check whether something is traced is slow while any option is set, so what all requests share is
+  // the default here: linters are off, and the judge's kernel checks what this one would.
+  L.setDefault('l_Lean_debug_skipKernelTC', 1);
+  L.fn('lean_st_ref_set')(L.u32(L.M.LEAN.sym('l_Lean_Elab_Command_lintersRef')), L.fn('lean_array_mk')(none));
 
   function options(values) {
     let map = none;
@@ -48,7 +52,7 @@ load(path.resolve(process.argv[2]), (L) => {
     return { env, messages };
   }
 
-  const judge = new Judge(L, env0, (code) => elaborate(code, { 'linter.all': false }));
+  const judge = new Judge(L, env0, (code) => elaborate(code));
   const serve = {
     elaborate({ code, options: values, target }) {
       const { env, messages } = elaborate(code, values);
@@ -80,8 +84,10 @@ load(path.resolve(process.argv[2]), (L) => {
     try {
       reply = serve[request.op](request);
     } catch (e) {
-      if (e instanceof WebAssembly.RuntimeError) process.exit(72); // its heap can no longer be trusted
-      reply = { error: String((e && e.message) || e) };
+      // A thread that ended on its own way (exit, a full stack) leaves a process in which the next request waits
+      // for ever.
+      if (!(e instanceof Refusal)) process.exit(72);
+      reply = { error: e.message };
     }
     write({ id: request.id, ...reply });
   }).on('close', () => process.exit(0));

@@ -7,6 +7,9 @@ const path = require('path');
 const STACK_BYTES = 64 << 20;
 const WORKERS = 1;
 
+// What is refused in an orderly way. After any other exception the heap can no longer be trusted.
+class Refusal extends Error {}
+
 function load(folder, ready) {
   const M = {
     noInitialRun: true,
@@ -53,7 +56,7 @@ function bind(M) {
       let found = cache.get(name);
       if (!found) {
         const slot = X.sym(name);
-        if (!slot) throw new Error(`this build of Lean has no ${name}`);
+        if (!slot) throw new Refusal(`this build of Lean has no ${name}`);
         cache.set(name, (found = X.table().get(slot)));
       }
       return found;
@@ -86,6 +89,10 @@ function bind(M) {
       X.free(p);
       return o;
     },
+    // The default of a `Lean.Option`: an object whose second field it is.
+    setDefault(option, value) {
+      X.u32()[(L.u32(X.sym(option)) + 12) >>> 2] = L.box(value);
+    },
     text: (o) => Buffer.from(X.u8().slice(o + 20, o + 19 + L.u32(o + 8))).toString('utf8'),
     // A constructor object: takes over `fields`; `scalars` are [byte offset after the fields, u8] pairs.
     ctor(tag, fields, scalarBytes = 0, scalars = []) {
@@ -105,7 +112,7 @@ function bind(M) {
     },
     io(result) {
       if (L.tag(result) === 1) {
-        throw new Error(L.text(L.fn('lean_io_error_to_string')(L.field(result, 0))));
+        throw new Refusal(L.text(L.fn('lean_io_error_to_string')(L.field(result, 0))));
       }
       const value = L.inc(L.field(result, 0));
       L.dec(result);
@@ -145,4 +152,4 @@ function importAll(L, header) {
   return env;
 }
 
-module.exports = { load, importAll };
+module.exports = { load, importAll, Refusal };

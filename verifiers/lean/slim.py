@@ -11,50 +11,16 @@ import struct
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+from .loader import slim_loader
+from .trampolines import Signature, leb, trampolines
 
 _FUNCTION, _TABLE, _MEMORY, _GLOBAL = range(4)
-_IMPORTS, _TABLES, _GLOBALS, _EXPORTS, _ELEMENTS = 2, 4, 6, 7, 9
+_TYPES, _IMPORTS, _TABLES, _GLOBALS, _EXPORTS, _ELEMENTS = 1, 2, 4, 6, 7, 9
+_TABLE_NAME = b"__indirect_function_table"
+_USED = re.compile(r'wasmExports(?:\["([^"]+)"\]|\.(\w+))')
 _KEPT_PREFIXES = ("__em_js__", "__start_em", "__stop_em", "_emscripten_tls", "__wasm_", "__tls_", "__dso")
-
-_LOOKUP = """var leanSymTab;var leanSymLookup=name=>{
- if(!leanSymTab){var b=fs.readFileSync(__dirname+"/lean-slim.sym");leanSymTab=new Uint32Array(b.buffer,b.byteOffset,b.byteLength>>2)}
- var h=require("crypto").createHash("sha1").update(name).digest(),a=h.readUInt32LE(0),c=h.readUInt32LE(4),mask=leanSymTab[0];
- for(var p=a&mask;;p=(p+1)&mask){var o=1+3*p;if(!leanSymTab[o+2])return 0;if(leanSymTab[o]===a&&leanSymTab[o+1]===c)return leanSymTab[o+2]}};
-"""  # noqa: E501
-# (what stands in the loader, what replaces it): each must be there exactly once.
-_LOADER = [
-    ('var Module=typeof Module!="undefined"?Module:{};', "var Module=globalThis.LEAN_MODULE||{};"),
-    ('return locateFile("lean.wasm")', 'return locateFile("lean-slim.wasm")'),
-    (
-        "var result;var newSymIndex;var lib=LDSO.loadedLibsByHandle[handle];"
-        "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
-        "var result;var newSymIndex;var lib=LDSO.loadedLibsByHandle[handle];"
-        'if(lib.name=="__main__"){result=leanSymLookup(symbol);if(result)return result;'
-        'if(!(symbol in lib.exports)){dlSetError("unknown symbol "+symbol);return 0}}'
-        "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
-    ),
-    ("var LDSO={loadedLibsByName", _LOOKUP + "var LDSO={loadedLibsByName"),
-    (
-        "for(var symName in exports){if(isInternalSym(symName)){continue}",
-        "for(var symName in exports){if(isInternalSym(symName)||!GOT[symName]){continue}",
-    ),
-    (
-        "functionsInTableMap=new WeakMap;updateTableMap(0,wasmTable.length)}",
-        "functionsInTableMap=new WeakMap}",
-    ),
-    ("var pthreadPoolSize=4;", "var pthreadPoolSize=+(process.env.LEAN_WASM_POOL||4);"),
-    (
-        'Module["ExitStatus"]=ExitStatus;',
-        'Module["ExitStatus"]=ExitStatus;Module["LEAN"]={sym:n=>leanSymLookup(n),table:()=>wasmTable,'
-        "malloc:n=>_malloc(n),free:p=>_free(p),u8:()=>(growMemViews(),HEAPU8),"
-        "u32:()=>(growMemViews(),HEAPU32),i32:()=>(growMemViews(),HEAP32)};",
-    ),
-    (
-        'new Worker(pthreadMainJs,{workerData:"em-pthread",name:"em-pthread"})',
-        'new Worker(pthreadMainJs,{workerData:"em-pthread",name:"em-pthread",'
-        "resourceLimits:{stackSizeMb:64}})",
-    ),
-]
 
 
 class UnknownBuild(Exception):
@@ -62,43 +28,21 @@ class UnknownBuild(Exception):
 
 
 def rewrite(package: Path, target: Path) -> None:
-    """`lean.js` and `lean.wasm` of `package` to `lean-slim.{js,wasm,sym}` in `target`.
+    """`lean.js` and `lean.wasm` of `package` to `lean-slim.{js,wasm,sym}` and `lean-calls.wasm` in `target`.
 
     Raises UnknownBuild where the files are not as expected.
     """
     try:
-        loader = _slim_loader((package / "lean.js").read_text("utf-8"))
-        used = set(re.findall(r'wasmExports(?:\["([^"]+)"\]|\.(\w+))', loader))
-        wasm, symbols = _slim_module(
-            (package / "lean.wasm").read_bytes(), {name for pair in used for name in pair if name}
-        )
+        source = (package / "lean.js").read_text("utf-8")
+        used = {name for pair in _USED.findall(slim_loader(source, 0)) for name in pair if name}
+        slim = _slim_module((package / "lean.wasm").read_bytes(), used)
+        loader, calls = slim_loader(source, slim.slots), trampolines(slim.invokes, slim.symbols)
     except (ValueError, IndexError, KeyError) as e:
         raise UnknownBuild(str(e)) from e
     (target / "lean-slim.js").write_text(loader, "utf-8")
-    (target / "lean-slim.wasm").write_bytes(wasm)
-    (target / "lean-slim.sym").write_bytes(_hash_table(symbols))
-
-
-def _slim_loader(source: str) -> str:
-    """The loader without the 200,000 assignments that nothing in it reads."""
-    declared = source.index("var _main,_lean_main,")
-    assigned = source.index("function assignWasmExports(wasmExports){")
-    after = source.index("var wasmImports;function assignWasmImports")
-    names = source[declared + len("var ") : assigned].rstrip(";").split(",")
-    words = set(re.findall(r"[A-Za-z_$][\w$]*", source[:declared] + source[after:]))
-    needed = [name for name in names if name in words]
-    body = source[assigned + len("function assignWasmExports(wasmExports){") : after - 1].split(";")
-    wanted = set(needed)
-    kept = ";".join(line for line in body if line.split("=", 1)[0] in wanted)
-    slim = (
-        f"{source[:declared]}var {','.join(needed)};"
-        f"function assignWasmExports(wasmExports){{{kept}}}{source[after:]}"
-    )
-    for old, new in _LOADER:
-        if slim.count(old) != 1:
-            raise ValueError(f"lean.js holds {slim.count(old)} times: {old[:60]}")
-        slim = slim.replace(old, new)
-    return slim
+    (target / "lean-slim.wasm").write_bytes(slim.wasm)
+    (target / "lean-slim.sym").write_bytes(_hash_table(slim.symbols))
+    (target / "lean-calls.wasm").write_bytes(calls)
 
 
 class _Reader:
@@ -126,19 +70,12 @@ class _Reader:
         bits = 7 * (self.at - begin)
         return value - (1 << bits) if value >> (bits - 1) else value
 
-    def name(self) -> str:
-        size = self.unsigned()
+    def bytes(self, size: int) -> bytes:
         self.at += size
-        return self.data[self.at - size : self.at].decode()
+        return self.data[self.at - size : self.at]
 
-
-def _leb(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    def name(self) -> str:
+        return self.bytes(self.unsigned()).decode()
 
 
 def _sections(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -149,12 +86,23 @@ def _sections(data: bytes) -> Iterator[tuple[int, int, int]]:
         reader.at += size
 
 
-def _slim_module(data: bytes, used: set[str]) -> tuple[bytes, dict[str, int]]:
-    """The module with few exports, and for every symbol its table slot or address."""
+class _Slim(NamedTuple):
+    """The module with few exports and an imported table of `slots`.
+
+    `symbols`: for every symbol its table slot or address; `invokes`: the calls that may throw.
+    """
+
+    wasm: bytes
+    symbols: dict[str, int]
+    slots: int
+    invokes: dict[str, Signature]
+
+
+def _slim_module(data: bytes, used: set[str]) -> _Slim:
     sections = list(_sections(data))
     start = {kind: at for kind, at, _ in sections if kind}
-    wanted, imported = _imports(_Reader(data, start[_IMPORTS]))
-    values = [None] * imported + list(_globals(_Reader(data, start[_GLOBALS])))
+    imports = _imports(_Reader(data, start[_IMPORTS]), _types(_Reader(data, start[_TYPES])))
+    values = [None] * imports.globals + list(_globals(_Reader(data, start[_GLOBALS])))
     slots, elements = _elements(_Reader(data, start[_ELEMENTS]))
     reader = _Reader(data, start[_EXPORTS])
     symbols: dict[str, int] = {}
@@ -170,7 +118,7 @@ def _slim_module(data: bytes, used: set[str]) -> tuple[bytes, dict[str, int]]:
             symbols[name] = value & 0xFFFFFFFF
         if (
             name in used
-            or name in wanted
+            or name in imports.wanted
             or kind in (_TABLE, _MEMORY)
             or name in ("main", "__main_argc_argv")
             or name.startswith(_KEPT_PREFIXES)
@@ -178,26 +126,56 @@ def _slim_module(data: bytes, used: set[str]) -> tuple[bytes, dict[str, int]]:
             kept.append(data[begin : reader.at])
     if data[start[_TABLES] : start[_TABLES] + 3] != b"\x01\x70\x00":
         raise ValueError("lean.wasm: an unexpected table")
+    table = b"\x03env" + leb(len(_TABLE_NAME)) + _TABLE_NAME + b"\x01\x70\x00" + leb(len(elements) + 1)
     replaced = {
-        _TABLES: b"\x01\x70\x00" + _leb(len(elements) + 1),
-        _EXPORTS: _leb(len(kept)) + b"".join(kept),
-        _ELEMENTS: b"\x01\x00\x41\x01\x0b" + _leb(len(elements)) + b"".join(map(_leb, elements)),
+        _IMPORTS: leb(imports.entries + 1) + data[imports.first : imports.end] + table,
+        _TABLES: None,
+        _EXPORTS: leb(len(kept)) + b"".join(kept),
+        _ELEMENTS: b"\x01\x00\x41\x01\x0b" + leb(len(elements)) + b"".join(map(leb, elements)),
     }
     out = [data[:8]]
     for kind, at, size in sections:
         body = replaced.get(kind, data[at : at + size])
-        out += [bytes([kind]), _leb(len(body)), body]
-    return b"".join(out), symbols
+        if body is not None:
+            out += [bytes([kind]), leb(len(body)), body]
+    return _Slim(b"".join(out), symbols, len(elements) + 1, imports.invokes)
 
 
-def _imports(reader: _Reader) -> tuple[set[str], int]:
-    """The symbols that the loader must resolve for the module, and the number of imported globals."""
-    wanted: set[str] = set()
-    imported = 0
+def _types(reader: _Reader) -> list[Signature]:
+    out: list[Signature] = []
     for _ in range(reader.unsigned()):
+        if reader.byte() != 0x60:
+            raise ValueError("lean.wasm: a type that is no function's")
+        out.append((reader.bytes(reader.unsigned()), reader.bytes(reader.unsigned())))
+    return out
+
+
+class _Imports(NamedTuple):
+    """What the module imports: `first` and `end` of the entries in its bytes, `entries` of them.
+
+    `wanted`: the symbols that the loader must resolve; `globals`: how many globals.
+    """
+
+    first: int
+    end: int
+    entries: int
+    wanted: set[str]
+    globals: int
+    invokes: dict[str, Signature]
+
+
+def _imports(reader: _Reader, types: list[Signature]) -> _Imports:
+    wanted: set[str] = set()
+    invokes: dict[str, Signature] = {}
+    imported = 0
+    count = reader.unsigned()
+    first = reader.at
+    for _ in range(count):
         module, name, kind = reader.name(), reader.name(), reader.byte()
         if kind == _FUNCTION:
-            reader.unsigned()
+            signature = types[reader.unsigned()]
+            if name.startswith("invoke_"):
+                invokes[name] = signature
         elif kind == _MEMORY:
             limited = reader.byte() & 1
             reader.unsigned()
@@ -210,7 +188,7 @@ def _imports(reader: _Reader) -> tuple[set[str], int]:
                 wanted.add(name)
         else:
             raise ValueError(f"lean.wasm: an import of kind {kind}")
-    return wanted, imported
+    return _Imports(first, reader.at, count, wanted, imported, invokes)
 
 
 def _globals(reader: _Reader) -> Iterator[int | None]:

@@ -1,6 +1,7 @@
 // Declarations as plain data, and back: what leaves the process that ran a submission, and what the kernel
 // of another process checks. Names, levels and expressions are tables; an entry refers to earlier entries.
 'use strict';
+const { Refusal } = require('./runtime.js');
 
 const KINDS = ['axiom', 'def', 'thm', 'opaque', 'quot', 'induct', 'ctor', 'rec'];
 const BVAR = 0, FVAR = 1, MVAR = 2, SORT = 3, CONST = 4, APP = 5, LAM = 6, PI = 7, LET = 8, LIT = 9, MDATA = 10, PROJ = 11;
@@ -56,7 +57,7 @@ class Exporter {
     if (tag === 1) entry = [tag, this.level(L.field(o, 0))];
     else if (tag === 2 || tag === 3) entry = [tag, this.level(L.field(o, 0)), this.level(L.field(o, 1))];
     else if (tag === 4) entry = [tag, this.name(L.field(o, 0))];
-    else if (tag !== 0) throw new Error('a level that is not closed');
+    else if (tag !== 0) throw new Refusal('a level that is not closed');
     const index = this.out.levels.push(entry) - 1;
     this.memo.levels.set(o, index);
     return index;
@@ -98,8 +99,8 @@ class Exporter {
         entry = L.tag(literal) === 0 ? [tag, 0, this.nat(value)] : [tag, 1, L.text(value)];
       } else if (tag === PROJ) {
         entry = [tag, this.name(L.field(o, 0)), Number(this.nat(L.field(o, 1))), child(2)];
-      } else throw new Error('a term that is not closed');
-      if (out.exprs.length >= MAX_NODES) throw new Error('the proof term is too large');
+      } else throw new Refusal('a term that is not closed');
+      if (out.exprs.length >= MAX_NODES) throw new Refusal('the proof term is too large');
       memo.set(o, out.exprs.push(entry) - 1);
     }
     return memo.get(root);
@@ -214,7 +215,7 @@ class Importer {
   constructor(L, data) {
     const mk = (name) => L.fn(name);
     const at = (table, i) => {
-      if (!(Number.isInteger(i) && i >= 0 && i < table.length)) throw new Error('a reference to nothing');
+      if (!(Number.isInteger(i) && i >= 0 && i < table.length)) throw new Refusal('a reference to nothing');
       return L.inc(table[i]);
     };
     this.L = L;
@@ -224,7 +225,7 @@ class Importer {
     this.name = (i) => (i === -1 ? L.box(0) : at(this.names, i));
     this.expr = (i) => at(this.exprs, i);
     this.natural = (text) => {
-      if (!/^[0-9]+$/.test(text)) throw new Error('not a number');
+      if (!/^[0-9]+$/.test(text)) throw new Refusal('not a number');
       const small = Number(text);
       return small < 2 ** 30 ? L.box(small) : L.fn('lean_cstr_to_nat')(this.cstring(text));
     };
@@ -251,7 +252,7 @@ class Importer {
       else if (tag === LET) o = mk('lean_expr_mk_let')(this.name(a), this.expr(b), this.expr(c), this.expr(d), 0);
       else if (tag === PROJ) o = mk('lean_expr_mk_proj')(this.name(a), this.natural(String(b)), this.expr(c));
       else if (tag === LIT) o = mk('lean_expr_mk_lit')(L.ctor(a, [a === 0 ? this.natural(b) : L.string(b)]));
-      else throw new Error('an unknown kind of term');
+      else throw new Refusal('an unknown kind of term');
       this.exprs.push(o);
     }
   }
@@ -290,7 +291,7 @@ class Importer {
       const params = L.list(decl.params.map((p) => this.name(p)));
       return L.ctor(6, [params, this.natural(String(decl.nparams)), L.list(types)], 1, [[0, 0]]);
     }
-    throw new Error(`a declaration of kind ${decl.kind} that is not safe`);
+    throw new Refusal(`a declaration of kind ${decl.kind} that is not safe`);
   }
 
   close() {
