@@ -5,7 +5,7 @@ nest), `{slot}` stands for a value. `say` draws one sentence; `recognises` tells
 those that the kind can say with these values. So a checker accepts exactly what the values say.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -78,6 +78,14 @@ class PhraseBook:
             for template in self._usable(kind, slots)
             for end, _ in _match(template.nodes, slots, text, 0, True)
         )
+
+    def senses(self, kind: str, slots: Slots, sense: Callable[[str], Hashable]) -> set[Hashable]:
+        """The senses of all ways to say it, if the sense of a whole is that of its parts in order."""
+        return {
+            sense(text)
+            for template in self._usable(kind, slots)
+            for text in _variants(template.nodes, slots, sense)
+        }
 
     def _usable(self, kind: str, slots: Slots) -> list[Template]:
         usable = [t for t in self.kinds[kind].templates if all(slots.get(n) for n in t.needs)]
@@ -170,6 +178,19 @@ def _draw(nodes: Sequence[_Node], slots: Slots, rng: np.random.Generator) -> str
 
     walk(nodes)
     return "".join(out)
+
+
+def _variants(nodes: Sequence[_Node], slots: Slots, sense: Callable[[str], Hashable]) -> list[str]:
+    """Texts of the nodes, one for each sense that its choices allow."""
+    texts = [""]
+    for node in nodes:
+        if isinstance(node, _Choice):
+            options = {sense(t): t for o in node.options for t in _variants(o, slots, sense)}
+            texts = [text + option for text in texts for option in options.values()]
+        else:
+            piece = slots[node.name] if isinstance(node, _Slot) else node.text
+            texts = [text + piece for text in texts]
+    return texts
 
 
 def _match(

@@ -51,18 +51,23 @@ def misworded(trace: Trace, story: Sequence[Paragraph], book: PhraseBook, ground
 
     `ground` names, for the complaint, what the story was derived from.
     """
-    at = 0
-    for act in trace.acts:
-        if trace.text[at : act.start].strip():
-            yield f"text outside every act: {trace.text[at : act.start]!r}"
-        at = act.end
-    if trace.text[at:].strip():
-        yield f"text outside every act: {trace.text[at:]!r}"
+    yield from outside_acts(trace.text, trace.acts)
     for step, paragraph in zip(trace.steps, story, strict=False):
         acts = [a for a in trace.acts if step.start <= a.start and a.end <= step.end]
         spoken = [(a.act, trace.text[a.start : a.end]) for a in acts]
         if not _spells(spoken, paragraph.said, book):
             yield f"not what {ground} bears out: {trace.text[step.start : step.end][:200]!r}"
+
+
+def outside_acts(text: str, acts: Sequence[ActSpan]) -> Iterator[str]:
+    """What a text says outside every act, as complaints."""
+    at = 0
+    for act in acts:
+        if text[at : act.start].strip():
+            yield f"text outside every act: {text[at : act.start]!r}"
+        at = act.end
+    if text[at:].strip():
+        yield f"text outside every act: {text[at:]!r}"
 
 
 def _spells(spoken: Sequence[tuple[str, str]], said: Sequence[Said], book: PhraseBook) -> bool:

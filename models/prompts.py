@@ -1,6 +1,8 @@
 """How a question becomes a prompt, and a prompt tokens. Policies and reward models share it."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ..schemas.markup import THINK_START, escape
@@ -8,6 +10,17 @@ from .tokenizer import knows_tags
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+def reverse_question(question: str, program: str) -> str:
+    """What a policy is asked that derives the thoughts behind a program (`data/prompts/code_reverse.md`)."""
+    return template("code_reverse.md").format(question=question, program=program)
+
+
+@lru_cache(maxsize=8)
+def template(name: str) -> str:
+    """A prompt that ships with the package, with its `{slots}`."""
+    return files("cotmill.data").joinpath("prompts", name).read_text(encoding="utf-8")
 
 
 def prompt(tokenizer: "PreTrainedTokenizerBase", question: str, prefix: str = "") -> str:

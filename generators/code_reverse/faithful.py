@@ -8,49 +8,57 @@ the tests, or among the values that the run produced.
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from ...schemas import Trace
 from ..phrasing import PhraseBook
 from ..wording import misworded
+from .claims import PHRASES, read
 from .observe import Facts, Outcome
 from .rows import CodeSeed
-from .said import Paragraph, quoted
+from .said import quoted
 from .shape import signature, unit_of
-from .story import Choices, choose, tell
+from .story import choose, tell
 from .syntax import parse
 
-PHRASES = "phrases_code.yaml"
 _FENCED = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
 _QUOTED = re.compile(r"`([^`]+)`")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 
 def unfaithful(trace: Trace, seed: CodeSeed, facts: Facts) -> list[str]:
-    """What the trace says that the observed run does not bear out; empty where all holds."""
+    """What the trace says that the observed run does not bear out; empty where all holds.
+
+    What the grammar wrote is held against the story of its own key; what a policy wrote, whatever its words,
+    against everything that can be said truly (`claims`).
+    """
+    if trace.provenance.policy:
+        reading = read(seed, facts, trace.text, trace.acts)
+        found = [*_frame(trace, seed, reading.right), *reading.complaints]
+        return found or list(_lexical(trace, seed, facts, range(len(facts.drafts))))
     choices = choose(seed, facts, trace.provenance.rng_key)
     story = tell(seed, facts, choices)
     return [
-        *_frame(trace, seed, story),
+        *_frame(trace, seed, [p.right for p in story]),
         *misworded(trace, story, PhraseBook.load(PHRASES), "the run"),
-        *_lexical(trace, seed, facts, choices),
+        *_lexical(trace, seed, facts, choices.drafts),
     ]
 
 
-def _frame(trace: Trace, seed: CodeSeed, story: Sequence[Paragraph]) -> Iterator[str]:
+def _frame(trace: Trace, seed: CodeSeed, right: Sequence[bool]) -> Iterator[str]:
     if (trace.question, trace.reference, trace.answer) != (seed.question, seed.reference, seed.code):
         yield "the question, the reference or the answer is another one"
-    if [s.n_correct for s in trace.steps] != [int(p.right) for p in story]:
+    if [s.n_correct for s in trace.steps] != list(map(int, right)):
         yield "the steps' marks are not those of the observed run"
     blocks = _FENCED.findall(trace.text)
     if not blocks or blocks[-1] != seed.code:
         yield "the last block of code is not the program"
 
 
-def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, choices: Choices) -> Iterator[str]:
+def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, told: Iterable[int]) -> Iterator[str]:
     """Code and values of the text that stand in no program, no test and no recorded value."""
-    drafts = [facts.drafts[i] for i in choices.drafts]
+    drafts = [facts.drafts[i] for i in told]
     sources = [seed.code, *seed.tests, *(d.mutant.source for d in drafts)]
     outcomes = [*facts.outcomes, *(o for _, o in facts.edges), *(d.outcome for d in drafts)]
     values = {quoted(o.value)[1:-1] for o in outcomes} | {o.error.replace("`", "'") for o in outcomes}

@@ -81,7 +81,7 @@ def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | as
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-                yield "boundary", node, _exchanged(left, right, _COMPARISONS[type(op)], lines)
+                yield "boundary", node, _exchanged(node, left, right, _COMPARISONS[type(op)], lines)
             case ast.Call(func=ast.Name(id="range"), args=args) if 1 <= len(args) <= 2:
                 yield from _ranges(node, args)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(n))) if n in (0, 1):
@@ -93,10 +93,10 @@ def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | as
             case ast.BinOp(left=ast.Constant(value=str())):
                 continue
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                yield "operator", node, _exchanged(left, right, _OPERATORS[type(op)], lines)
+                yield "operator", node, _exchanged(node, left, right, _OPERATORS[type(op)], lines)
             case ast.BoolOp(op=op, values=[first, second]):
                 words = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
-                yield "connective", node, _exchanged(first, second, words, lines)
+                yield "connective", node, _exchanged(node, first, second, words, lines)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _TWINS:
                 yield "twin", node, f"{_TWINS[name]}({', '.join(map(ast.unparse, args))})"
             case ast.Return(value=ast.Constant(value=bool(b))):
@@ -119,19 +119,21 @@ def _ranges(node: ast.expr, args: list[ast.expr]) -> Iterator[tuple[str, ast.exp
         yield "range_start", node, f"range({ast.unparse(end)})"
 
 
-def _exchanged(left: ast.expr, right: ast.expr, words: tuple[str, str], lines: list[str]) -> str:
-    """`left` to `right` as they are written, with another operator between; empty across lines.
+def _exchanged(
+    node: ast.expr, left: ast.expr, right: ast.expr, words: tuple[str, str], lines: list[str]
+) -> str:
+    """A node as it is written, with another operator between two of its operands; empty across lines.
 
     What is written, not what it means: with other precedence the operands may group differently, as they do
     for somebody who mistypes.
     """
-    if left.lineno != right.end_lineno or left.end_col_offset is None:
+    if node.lineno != node.end_lineno or left.end_col_offset is None:
         return ""
     raw = lines[left.lineno - 1].encode()
     between = raw[left.end_col_offset : right.col_offset].decode()
     if words[0] not in between:
         return ""
-    start, end = raw[left.col_offset : left.end_col_offset], raw[right.col_offset : right.end_col_offset]
+    start, end = raw[node.col_offset : left.end_col_offset], raw[right.col_offset : node.end_col_offset]
     return start.decode() + between.replace(*words, 1) + end.decode()
 
 

@@ -1,5 +1,7 @@
 """A program's story put into words: text, acts and steps of a trace."""
 
+from collections.abc import Sequence
+
 from ... import __version__
 from ...schemas import (
     ActSpan,
@@ -19,10 +21,10 @@ from ...verifiers.sandbox import sandbox_available
 from ..phrasing import PhraseBook
 from ..rejected import Rejected
 from ..wording import word
-from .faithful import PHRASES, unfaithful
+from .claims import PHRASES
+from .faithful import unfaithful
 from .observe import Facts, Unusable, observe
 from .rows import CodeSeed
-from .said import Paragraph
 from .story import choose, tell
 
 VERIFIER = "code"
@@ -50,27 +52,35 @@ def write(seed: CodeSeed, facts: Facts, *, run_seed: int) -> Trace | Rejected:
     key = rng_key(run_seed, f"{seed.task_id}\n{seed.question}\n{seed.code}", "code_reverse")
     story = tell(seed, facts, choose(seed, facts, key))
     text, acts = word(story, PhraseBook.load(PHRASES), generator(rng_key(0, key, "words")), _OPTIONAL_SHARE)
-    trace = _trace(seed, facts, story, text, acts, key)
+    by = Provenance(rng_key=key, verifier=VERIFIER, code_version=__version__)
+    trace = as_trace(seed, facts, text, acts, [p.right for p in story], by)
     if complaints := unfaithful(trace, seed, facts):
         return Rejected(f"the text says what the run does not: {complaints[0]}", seed.source.row)
     return trace
 
 
-def _trace(
-    seed: CodeSeed, facts: Facts, story: list[Paragraph], text: str, acts: tuple[ActSpan, ...], key: str
+def as_trace(
+    seed: CodeSeed,
+    facts: Facts,
+    text: str,
+    acts: tuple[ActSpan, ...],
+    right: Sequence[bool],
+    by: Provenance,
 ) -> Trace:
+    """A CoT with the verdict on its program. `right` says of each step whether no mistake stands at its end."""
     verdict = facts.verdict
     spans = split_steps(text, acts)
+    origin = Origin.POLICY if by.policy else Origin.PROGRAM
     steps = tuple(
         Step(
             start=start,
             end=end,
-            origin=Origin.PROGRAM,
+            origin=origin,
             method=Method.EXECUTION,
             n_rollouts=1,
-            n_correct=int(paragraph.right),
+            n_correct=int(good),
         )
-        for (start, end), paragraph in zip(spans, story, strict=True)
+        for (start, end), good in zip(spans, right, strict=True)
     )
     return Trace(
         seed_id=trace_id(seed.question, text, Generator.CODE_REVERSE),
@@ -85,5 +95,5 @@ def _trace(
         outcome=verdict.outcome,
         evidence=f"{verdict.reason}: {verdict.evidence}" if verdict.evidence else verdict.reason,
         source=seed.source,
-        provenance=Provenance(rng_key=key, verifier=VERIFIER, code_version=__version__),
+        provenance=by,
     )
