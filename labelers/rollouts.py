@@ -1,29 +1,43 @@
-"""Step labels by rollouts: the share of completions from a step's end that reach the right answer.
+"""Step labels by rollouts: how many completions from a step's end reach the right answer.
 
-Math-Shepherd's estimate (arXiv 2312.08935), its number of rollouts fixed beforehand. The rollouts are
-traces too and are kept.
+By brute force, a fixed number from every step (Math-Shepherd, arXiv 2312.08935); by a search for the first
+error; or along OmegaPRM's tree. The rollouts are traces too and are kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..generators.completion import CompletionSettings, Cut, complete, cuts_of, merge, with_counts
 from ..models.policy import Policy
-from ..schemas import Generator, Method, Outcome, Seed, Step, Trace, unit_interval
+from ..schemas import Generator, Method, Outcome, Seed, Step, Trace, labels, unit_interval
 from ..verifiers.base import Verifier
+from .first_error import Suspect, find_first_errors, inferred
+from .judges import JudgeSettings
+from .omegaprm import Tree, TreeSettings, grow_trees
+from .opinion import StepJudge, with_opinion
 
 TOO_WEAK = "policy too weak to judge: no rollout succeeds even from the complete right CoT"
 UNSOLVED = "policy too weak to judge: no rollout succeeds from the question"
 
 
 class LabelSettings(BaseModel):
-    """How steps are labelled. Of each seed's sampled traces, so many wrong and right ones are."""
+    """How steps are labelled. Of each seed's sampled traces, so many wrong and right ones are.
+
+    `rollouts`: so many from every step. `scan` and `binary_search` look for the first error alone and stop
+    at the first success; `first_error` takes the first where fewer than `solve_rate` of the completions of a
+    question succeed, else the second. `omegaprm` grows one tree for each question, from all its completions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rollouts: int = Field(default=8, ge=0, description="per step; fixed beforehand")
+    method: Literal["rollouts", "first_error", "scan", "binary_search", "omegaprm"] = "rollouts"
+    rollouts: int = Field(default=8, ge=0, description="per step; fixed beforehand, or the most of a search")
+    solve_rate: float = Field(default=0.3, ge=0, le=1, description="from which on binary search is chosen")
+    tree: TreeSettings = TreeSettings()
+    judge: JudgeSettings = JudgeSettings()
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: int = Field(default=256, ge=1)
     wrong_per_seed: int = Field(default=2, ge=0)
@@ -71,38 +85,107 @@ def label_shard(
     run_seed: int,
     *,
     stop: tuple[str, ...] = (),
+    judge: StepJudge | None = None,
 ) -> Labelled:
     """Label the chosen traces of each seed by rollouts from every step that the policy wrote.
 
     `stop` ends a rollout early, as it ended the completions. Steps copied from the seed take the seed's
     counts. Where the policy cannot finish even the seed's whole CoT, no rollout is spent: the seed's steps
-    and those of its chosen traces get a reason instead of a label.
+    and those of its chosen traces get a reason instead of a label. What is labelled, `judge` judges too.
     """
     of_seed: dict[str, list[Trace]] = {s.seed_id: [] for s in seeds}
     for trace in traces:
         of_seed[trace.seed_id].append(trace)
     by_id = {t.trace_id: t for t in traces}
-    cuts: list[Cut] = []
+    plan = _Plan(settings)
     for seed in seeds:
         own, others = by_id.get(seed.seed_id), of_seed[seed.seed_id]
         sampled = [t for t in others if t.generator in _SAMPLED]
         chosen = choose(seed.seed_id, sampled, settings, run_seed)
+        if own is not None and own.generator is Generator.IMPORTED and settings.method in SEARCHES:
+            chosen = [own]
         if reason := _too_weak(own, sampled):
             measured = [t for t in others if any(s.method is Method.ROLLOUTS for s in t.steps)]
             by_id |= {t.trace_id: _without_label(t, reason) for t in (*chosen, *measured)}
-            continue
-        for trace in chosen:
-            whole = cuts_of(seed, trace, from_question=False)
-            cuts.append(Cut(seed, trace, [n for n in whole.after if n > trace.prefix_steps]))
-    done = complete(cuts, policy, verifier, settings.completion(stop), run_seed)
-    for cut, counts in zip(cuts, done.counts, strict=True):
-        by_id[cut.parent.trace_id] = with_counts(cut.parent, counts)
+        else:
+            plan.take(seed, own, sampled, chosen)
+    done, labelled = plan.carry_out(policy, verifier, settings.completion(stop), run_seed)
+    if judge is not None:
+        order = sorted(labelled)
+        opinions = judge.opinions([labelled[i] for i in order], traces)
+        labelled |= {
+            i: with_opinion(labelled[i], said, judge.name) for i, said in zip(order, opinions, strict=True)
+        }
     for trace in traces:
-        fresh = by_id[trace.trace_id]
-        by_id[trace.trace_id] = _with_seed_counts(fresh, by_id.get(trace.seed_id))
-    return Labelled(merge([*by_id.values(), *done.traces]), done.rollouts, done.tokens)
+        fresh = labelled.get(trace.trace_id, by_id[trace.trace_id])
+        # In a tree a prefix is labelled on one trace only.
+        copies = settings.method != "omegaprm"
+        by_id[trace.trace_id] = _with_seed_counts(fresh, by_id.get(trace.seed_id)) if copies else fresh
+    made = (
+        labelled[t.trace_id].model_copy(update={"count": t.count}) if t.trace_id in labelled else t
+        for t in done.traces
+    )
+    return Labelled(merge([*by_id.values(), *made]), done.rollouts, done.tokens)
 
 
+@dataclass
+class _Plan:
+    """What is to be labelled, by the method of the settings or by the one that fits."""
+
+    settings: LabelSettings
+    cuts: list[Cut] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
+    right: list[Trace] = field(default_factory=list)
+
+    def take(self, seed: Seed, own: Trace | None, sampled: Sequence[Trace], chosen: Sequence[Trace]) -> None:
+        if self.settings.method == "rollouts":
+            for trace in chosen:
+                whole = cuts_of(seed, trace, from_question=False)
+                self.cuts.append(Cut(seed, trace, [n for n in whole.after if n > trace.prefix_steps]))
+        elif self.settings.method == "omegaprm":
+            if own is not None:
+                tree = Tree(seed, self.settings.tree)
+                tree.plant(own, sampled)
+                self.trees.append(tree)
+        else:
+            method = self._search(sampled)
+            self.suspects += [Suspect(seed, t, method) for t in chosen if t.outcome is Outcome.WRONG]
+            self.right += [t for t in chosen if t.outcome is Outcome.CORRECT]
+
+    def carry_out(
+        self, policy: Policy, verifier: Verifier, settings: CompletionSettings, run_seed: int
+    ) -> tuple[Labelled, dict[str, Trace]]:
+        """All rollouts with what they cost, and the labelled traces by their ids."""
+        done = complete(self.cuts, policy, verifier, settings, run_seed)
+        labelled = [
+            with_counts(cut.parent, counts) for cut, counts in zip(self.cuts, done.counts, strict=True)
+        ]
+        made = find_first_errors(self.suspects, policy, verifier, settings, run_seed)
+        made += grow_trees(self.trees, policy, verifier, settings, run_seed)
+        labelled += [s.labelled for s in self.suspects] + [inferred(t) for t in self.right]
+        labelled += [t for tree in self.trees for t in tree.labels.values()]
+        cost = Labelled(
+            [*done.traces, *made], done.rollouts + len(made), done.tokens + sum(t.tokens for t in made)
+        )
+        return cost, {t.trace_id: t for t in labelled}
+
+    def _search(self, sampled: Sequence[Trace]) -> Method:
+        if self.settings.method != "first_error":
+            return Method(self.settings.method)
+        rate = solve_rate(sampled)
+        return Method.SCAN if rate is None or rate < self.settings.solve_rate else Method.BINARY_SEARCH
+
+
+def solve_rate(sampled: Sequence[Trace]) -> float | None:
+    """The share of a question's own completions that are right; None where there are none."""
+    fresh = [t for t in sampled if t.generator is Generator.COMPLETION and not t.prefix_steps]
+    decided = sum(t.count for t in fresh if t.outcome is not Outcome.UNDECIDED)
+    return sum(t.count for t in fresh if t.outcome is Outcome.CORRECT) / decided if decided else None
+
+
+SEARCHES = ("first_error", "scan", "binary_search")
+_COUNTED = {Method.ROLLOUTS, *labels.EARLY_STOPPED}
 _SAMPLED = {Generator.COMPLETION, Generator.SEARCH}
 
 
@@ -119,7 +202,7 @@ def _too_weak(own: Trace | None, sampled: Sequence[Trace]) -> str | None:
 
 def _with_seed_counts(trace: Trace, own: Trace | None) -> Trace:
     """Where a trace is labelled, its copied steps take the counts of the seed's own."""
-    labelled = any(s.method is Method.ROLLOUTS for s in trace.steps)
+    labelled = any(s.method in _COUNTED for s in trace.steps)
     if own is None or not labelled or trace.trace_id == own.trace_id or not trace.prefix_steps:
         return trace
     copied = tuple(

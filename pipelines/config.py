@@ -191,6 +191,11 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     out["search.pool"] = ", ".join(f"{_name(m)} {h}".strip() for m, h in zip(pool, hashes, strict=True))
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
+    second = config.labels.judge
+    if second.model is not None:
+        out["labels.judge.model"] = f"{_name(second.model)} {inputs.get('labels.judge.model', '')}"
+    if second.prompt is not None:
+        out["labels.judge.prompt"] = f"{_name(second.prompt)} {inputs.get(second.prompt, '')}"
     return out
 
 

@@ -15,6 +15,7 @@ from .card import write_card
 from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
+from .judges import judge_digests
 from .manifest import NAME, Manifest, read_manifest
 from .policies import model_digests, model_path, policy_identity, prm_path, served_by
 from .progress import Progress
@@ -53,7 +54,7 @@ def run(
     and CotmillError where a task fails; what is finished stays and the same call goes on from there.
     """
     progress = progress or Progress(quiet=True)
-    digests = input_digests(config, base)
+    digests = input_digests(config, base) | judge_digests(config.labels.judge, base)
     if config.inventory is not None:
         Inventory.load(resolve(config.inventory, base))
     served = served_by(config.policy, base, None if fresh else out)
@@ -79,6 +80,7 @@ def run(
             folder=str(out.resolve()),
             config=config,
             config_hash=wanted,
+            base=str(base.resolve()),
             model=model_path(config.policy.model, base),
             pool=tuple(model_path(m, base) for m in config.search.pool),
             prm=prm_path(config.search.prm, base) if config.search.prm else None,

@@ -60,6 +60,8 @@ def input_digests(config: Config, base: Path) -> dict[str, str]:
     folders = {s.path for s in config.sources if isinstance(s, FileSource) and s.kind == "code"}
     if config.inventory is not None:
         paths.append(config.inventory)
+    if config.labels.judge.prompt is not None:
+        paths.append(config.labels.judge.prompt)
     digests = {}
     for path in paths:
         file = resolve(path, base)

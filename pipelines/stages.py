@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..generators.assemble import decide, seed_trace
-from ..generators.completion import complete, cuts_of, merge, with_counts
+from ..generators.completion import Cut, complete, cuts_of, merge, with_counts
 from ..generators.rejected import Rejected
 from ..generators.search import Scorer, search_shard
-from ..labelers.rollouts import label_shard
+from ..labelers.opinion import StepJudge
+from ..labelers.rollouts import SEARCHES, label_shard
 from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..labelers.truth import compare
@@ -28,6 +29,7 @@ from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
 from .config import Config
 from .files import BadRow, quoted, write_json, write_jsonl
+from .judges import open_judge
 from .policies import Served, open_policy
 from .shards import write_shard
 from .sources import Shard
@@ -46,6 +48,7 @@ class Job:
     folder: str
     config: Config
     config_hash: str
+    base: str
     model: str
     inventory: str | None
     served: Served | None = None
@@ -81,6 +84,7 @@ class Workbench:
         self._inventory = inventory
         self._served = served
         self._pool, self._prm = pool, prm
+        self._judge: StepJudge | None = None
 
     def policy_for(self, job: Job, shard: Shard) -> Policy:
         """Who writes; a model server's answers go to the shard's own journal."""
@@ -132,6 +136,12 @@ class Workbench:
 
         torch.set_num_threads(1)
         return prm_scorer(RewardModel.load(self._prm, self._device))
+
+    def judge_for(self, job: Job, policy: Policy) -> StepJudge | None:
+        """Who gives a second opinion, as the run's settings ask for it."""
+        if self._judge is None:
+            self._judge = open_judge(job.config, Path(job.base), policy)
+        return self._judge
 
     @cached_property
     def verifier(self) -> MathVerifier:
@@ -185,8 +195,13 @@ def _complete(
     if not shard.roll_out:
         return own, []
     policy = bench.policy_for(job, shard)
+    imported = shard.kind == "traces"
+    # A search for the first error asks about an imported trace itself; here its question is tried.
+    searched_for = imported and config.labels.method in SEARCHES
     cuts = [
-        cuts_of(seed, trace, from_question=config.completion.from_question and shard.kind != "traces")
+        Cut(seed, trace, [0])
+        if searched_for
+        else cuts_of(seed, trace, from_question=config.completion.from_question and not imported)
         for seed, trace in zip(seeds, own, strict=True)
     ]
     done = complete(cuts, policy, bench.verifier, config.completion, config.seed)
@@ -255,14 +270,16 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     if shard.kind in ("seeds", "traces") and shard.roll_out:
         # Imported traces are labelled themselves, when they are completed; what continues them is not.
         none = {"wrong_per_seed": 0, "right_per_seed": 0} if shard.kind == "traces" else {}
+        policy = bench.policy_for(job, shard)
         done = label_shard(
             list(_seeds(job, shard)),
             traces,
-            bench.policy_for(job, shard),
+            policy,
             bench.verifier,
             config.labels.model_copy(update=none),
             config.seed,
             stop=config.completion.stop,
+            judge=bench.judge_for(job, policy),
         )
         traces = done.traces
         totals.label_rollouts = totals.sampled = done.rollouts

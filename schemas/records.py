@@ -84,6 +84,15 @@ class Judge(Record):
     by: str
 
 
+class RoundTrip(Record):
+    """Programs that `policy` wrote from a CoT's words (from a prefix of it) alone: `n_correct` of
+    `n_rollouts` pass the tests, their number fixed beforehand."""
+
+    n_rollouts: int = Field(ge=0)
+    n_correct: int = Field(ge=0)
+    policy: str
+
+
 class Step(Record):
     """One step and the evidence about it: of `n_rollouts` from its end, `n_correct` ended right.
 
@@ -99,6 +108,7 @@ class Step(Record):
     method: Method | None = None
     judge: Judge | None = None
     reason: str | None = None
+    round_trip: RoundTrip | None = None
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
@@ -166,6 +176,7 @@ class Trace(Record):
     tokens: int = 0
     error: str | None = None
     count: int = 1
+    round_trip: RoundTrip | None = None
     source: Source
     provenance: Provenance = Provenance()
 
@@ -175,8 +186,8 @@ class Trace(Record):
 
     @property
     def measured(self) -> bool:
-        """Whether any step has counts of its own, or a reason for having none."""
-        return any(s.n_rollouts or s.reason for s in self.steps)
+        """Whether a step has a label, or a reason for none, beyond what the answer says of the last."""
+        return any(s.n_rollouts or s.reason for s in self.steps) or any(s.method for s in self.steps[:-1])
 
     @property
     def reward(self) -> int | None:
