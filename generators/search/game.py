@@ -13,7 +13,7 @@ from ...models.batcher import Batcher
 from ...models.policy import Opinion, Policy, PolicyValue, Sample, SampleRequest
 from ...models.pool import members_of
 from ...schemas import BadInput, Generator, Inventory, Outcome, Seed, Trace, content_hash, markup, rng_key
-from ..assemble import assemble
+from ..assemble import assemble, claimed_answer
 from .notation import Notation, text_of
 from .settings import SearchSettings
 from .tree import Evaluation
@@ -59,7 +59,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What all games of a shard share. `decide` gives traces their outcomes, many at once."""
+    """What all games of a shard share. `decide` gives traces their outcomes, many at once.
+
+    A `blind` search knows no answers: an end that nobody decided is worth what the opinion on it says.
+    `aloud` is told each body that was played.
+    """
 
     batcher: Batcher
     settings: SearchSettings
@@ -67,6 +71,8 @@ class Table:
     decide: Callable[[list[Trace]], list[Trace]]
     run_seed: int
     scorer: Scorer | None = None
+    blind: bool = False
+    aloud: Callable[[str], None] | None = None
 
     @property
     def policy(self) -> Policy:
@@ -173,8 +179,17 @@ class CotGame:
         return await self.over(state)
 
     async def over(self, state: CotState, why: str = TOO_DEEP) -> Evaluation:
-        """The evaluation z of a state where the game ends: +1 correct, -1 wrong, 0 where nobody knows."""
-        return Evaluation(_Z[(await self.end(state, why)).outcome])
+        """The evaluation z of a state where the game ends: +1 correct, -1 wrong, 0 where nobody knows.
+
+        In a blind search the opinion on what was written stands in for what nobody knows.
+        """
+        trace = await self.end(state, why)
+        if trace.outcome is not Outcome.UNDECIDED or not self.table.blind:
+            return Evaluation(_Z[trace.outcome])
+        if claimed_answer(trace) is None:
+            return Evaluation(-1.0)
+        written = replace(state, body=state.body.removesuffix(markup.THINK_END))
+        return Evaluation(await self.leaf_value(written, self.opinion(written), rollouts=False))
 
     async def end(self, state: CotState, why: str = TOO_DEEP) -> Trace:
         """The decided trace of a state at which the game is over; one that could go on is stopped there."""
@@ -223,7 +238,9 @@ class CotGame:
         shown = state.body if self.notation.tags else text_of(state.body)
         return self.table.opinion(self.seed.question, shown)
 
-    async def leaf_value(self, state: CotState, heads: "asyncio.Future[Opinion] | None") -> float:
+    async def leaf_value(
+        self, state: CotState, heads: "asyncio.Future[Opinion] | None", *, rollouts: bool = True
+    ) -> float:
         """V(s): the rollouts' mean result, an opinion (the heads' or the scorer's), or their mix.
 
         0 where there is neither.
@@ -231,8 +248,9 @@ class CotGame:
         settings, source = self.table.settings, source_of_values(self.table)
         scores = self.table.scores(self.seed.question, [state.body]) if source == "scorer" else None
         rolled = 0.0
-        if settings.rollouts:
-            traces = await self.roll_out(state, settings.rollouts, settings.rollout_temperature)
+        n = settings.rollouts if rollouts else 0
+        if n:
+            traces = await self.roll_out(state, n, settings.rollout_temperature)
             outcomes = [t.outcome for t in traces]
             decided = sum(o is not Outcome.UNDECIDED for o in outcomes)
             self.evidence[text_of(state.body)] = (sum(o is Outcome.CORRECT for o in outcomes), decided)
@@ -243,7 +261,7 @@ class CotGame:
             judged = (await heads).value
         else:
             return rolled
-        weight = settings.rollout_weight if settings.rollouts else 0.0
+        weight = settings.rollout_weight if n else 0.0
         return weight * rolled + (1 - weight) * judged
 
     def decided(

@@ -48,6 +48,8 @@ async def play(game: Game) -> Played:
         tree.advance(edge)
         if tree.root.state.act is not None:
             follow(tree)
+        if game.table.aloud is not None:
+            game.table.aloud(tree.root.state.body)
     while tree.root.visits:
         follow(tree)
     if tree.root.over:

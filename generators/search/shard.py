@@ -1,11 +1,11 @@
 """One shard of seeds through the search: every game at once, through one batcher."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ...models.batcher import Batcher, CallStats
 from ...models.policy import Policy
-from ...schemas import BadInput, Inventory, SearchState, Seed, Trace, Verdict
+from ...schemas import BadInput, Inventory, Outcome, SearchState, Seed, Trace, Verdict
 from ...verifiers.base import Verifier
 from ..assemble import decide, open_prefix
 from ..completion import merge
@@ -39,9 +39,13 @@ class SearchStats:
 
 @dataclass
 class SearchYield:
-    """Distinct traces with their counts, one searched state per move played, and the account."""
+    """Distinct traces with their counts, one searched state per move played, and the account.
+
+    `played`: by seed_id the trace of its game, of the last cut's where there were several.
+    """
 
     traces: list[Trace] = field(default_factory=list)
+    played: dict[str, Trace] = field(default_factory=dict)
     states: list[SearchState] = field(default_factory=list)
     stats: SearchStats = field(default_factory=SearchStats)
 
@@ -54,14 +58,19 @@ def search_shard(
     run_seed: int,
     scorer: Scorer | None = None,
     inventory: Inventory | None = None,
+    *,
+    blind: bool = False,
+    aloud: Callable[[str], None] | None = None,
 ) -> SearchYield:
     """Play a game from every configured cut of every seed (by default one, from the bare question).
 
     What a seed yields does not depend on the order of the seeds. A game that fails leaves a reason and harms
-    no other. Raises BadInput where the settings ask for priors or values that the policy cannot give.
+    no other. `blind`: seeds' answers are not known to the search, and its traces stay undecided; `aloud`
+    hears each CoT as far as it was played. Raises BadInput where the settings ask for priors or values that
+    the policy cannot give.
     """
     batcher = Batcher(policy)
-    remembered = Remembered(verifier)
+    remembered: Verifier = Blind() if blind else Remembered(verifier)
     table = Table(
         batcher=batcher,
         settings=settings,
@@ -69,6 +78,8 @@ def search_shard(
         decide=lambda traces: decide(traces, remembered),
         run_seed=run_seed,
         scorer=scorer,
+        blind=blind,
+        aloud=aloud,
     )
     source_of_priors(table), source_of_values(table)
     if settings.acts == "none" and len({m.writes_tags for m in table.members}) > 1:
@@ -96,6 +107,7 @@ def search_shard(
                 )
             own += result.splices
             out.states += result.states
+            out.played[game.seed_id] = result.played.trace
             stats.games += 1
             stats.moves += len(result.played.moves)
             stats.nodes += result.played.nodes
@@ -133,6 +145,20 @@ def _games(table: Table, seed: Seed) -> Iterator[Game | str]:
             acts = seed.acts if marked else ()
             body = open_prefix(seed.text, acts, seed.steps, cut).rstrip() if cut else ""
             yield kind(table, seed, body, cut)
+
+
+class Blind:
+    """A verifier that knows no answer."""
+
+    name = "none"
+
+    def verify(self, prediction: str, reference: str) -> Verdict:
+        return Verdict(outcome=Outcome.UNDECIDED, reason="not looked at")
+
+    def verify_many(self, pairs: Iterable[tuple[str, str]]) -> list[Verdict]:
+        return [self.verify(*pair) for pair in pairs]
+
+    def close(self) -> None: ...
 
 
 class Remembered:
