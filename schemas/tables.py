@@ -11,6 +11,7 @@ from .records import SCHEMA_VERSION, SearchState, Trace
 Row = dict[str, Any]
 
 _JUDGE = pa.struct([("label", pa.int8()), ("score", pa.float64()), ("by", pa.string())])
+_ROUND_TRIP = pa.struct([("n_rollouts", pa.int32()), ("n_correct", pa.int32()), ("policy", pa.string())])
 _STEP = pa.struct(
     [
         ("start", pa.int32()),
@@ -21,6 +22,7 @@ _STEP = pa.struct(
         ("method", pa.string()),
         ("judge", _JUDGE),
         ("reason", pa.string()),
+        ("round_trip", _ROUND_TRIP),
     ]
 )
 _ACT = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("act", pa.string()), ("score", pa.float64())])
@@ -68,6 +70,7 @@ TRACES = pa.schema(
         ("summary", pa.string()),
         ("tokens", pa.int64()),
         ("error", pa.string()),
+        ("round_trip", _ROUND_TRIP),
         ("source", _SOURCE),
         ("provenance", _PROVENANCE),
         ("schema_version", pa.int32()),
@@ -92,6 +95,7 @@ STEPS = pa.schema(
         ("judge", _JUDGE),
         ("consensus", pa.bool_()),
         ("reason", pa.string()),
+        ("round_trip", _ROUND_TRIP),
         ("markup", pa.string()),
         ("schema_version", pa.int32()),
     ]
@@ -132,7 +136,7 @@ def trace_row(trace: Trace) -> Row:
 
 def trace_from_row(row: Row) -> Trace:
     """The trace behind a row of `traces`; raises pydantic's ValidationError for a row that is none."""
-    return Trace.model_validate({k: row[k] for k in Trace.model_fields})
+    return Trace.model_validate({k: row[k] for k in Trace.model_fields if k in row})
 
 
 def step_rows(trace: Trace, threshold: float = 0.0) -> list[Row]:
@@ -171,6 +175,7 @@ def step_rows(trace: Trace, threshold: float = 0.0) -> list[Row]:
                 "judge": step.judge.model_dump() if step.judge else None,
                 "consensus": labels.consensus(good, step),
                 "reason": step.reason,
+                "round_trip": step.round_trip.model_dump() if step.round_trip else None,
                 "markup": markup.render(prefix, acts, closed=False) if acts else None,
                 "schema_version": SCHEMA_VERSION,
             }

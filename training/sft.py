@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from .settings import TrainSettings, names
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_COLUMNS = ["question", "markup", "outcome", "generator", "domain"]
+_COLUMNS = ["question", "markup", "outcome", "generator", "domain", "answer"]
 _TOKENIZER_ROWS = 20_000
 _ENCODE_ROWS = 1000
 IGNORED = -100
@@ -40,6 +40,9 @@ IGNORED = -100
 class SFTSettings(TrainSettings):
     """Which traces, and, without `init`, the size of the decoder made from scratch."""
 
+    task: Literal["solve", "reverse"] = Field(
+        "solve", description="from the question to its CoT; or from a program to the CoT behind it"
+    )
     epochs: float = Field(1.0, gt=0)
     lr: float = Field(5e-3, gt=0)
     outcomes: tuple[Outcome, ...] = Field((Outcome.CORRECT,), description="empty: any")
@@ -205,8 +208,18 @@ def _passing(reader: ShardReader, settings: SFTSettings, left_out: Counter[str])
             left_out[f"of another {failed}"] += 1
         elif not row["markup"]:
             left_out["without acts"] += 1
+        elif (asked := _asked(row, settings.task)) is None:
+            left_out["no reversed program"] += 1
         else:
-            yield row
+            yield row | {"question": asked}
+
+
+def _asked(row: dict[str, Any], task: str) -> str | None:
+    """What the policy is asked on a row; None for a row that the task knows nothing of."""
+    if task == "solve":
+        return str(row["question"])
+    reversed_program = row["generator"] == Generator.CODE_REVERSE and row["answer"]
+    return prompting.reverse_question(row["question"], row["answer"]) if reversed_program else None
 
 
 def _texts(row: dict[str, Any]) -> tuple[str, str]:

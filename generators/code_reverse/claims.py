@@ -1,10 +1,10 @@
 """Everything that may be said truly about one program's making, and whether a text says nothing else.
 
 A writer that is no grammar may word things as it likes. What counts of an act is its *claim*: the code,
-values and numbers in it, in their order, and the words between them that tell what is wanted from what came, and
-what is so from what is not. A claim holds if something that was observed can be said with just this claim.
-The acts together must make a story: a draft that is written must be found wrong and mended before anything is
-claimed of the program, and the answer is the program.
+values and numbers in it, in their order, and the words between them that tell what is wanted from what came,
+and what is so from what is not. A claim holds if something that was observed can be said with just this
+claim. The acts together must make a story: a draft that is written must be found wrong and mended before
+anything is claimed of the program, and the answer is the program.
 """
 
 import re
@@ -39,7 +39,7 @@ _FREE_NUMBERS = {"one", "two"}  # "one more", "the two": words more often than n
 
 
 def claim(text: str) -> tuple[str, ...]:
-    """What a text states: its code, quoted pieces, values and numbers, and the words that decide their sense."""
+    """What a text states: its code, quoted pieces, values, numbers, and the words that decide their sense."""
     found = []
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group(match.lastgroup or 0)
@@ -47,7 +47,7 @@ def claim(text: str) -> tuple[str, ...]:
             word = token.lower()
             if word in _NUMBERS and word not in _FREE_NUMBERS:
                 found.append(_NUMBERS[word])
-            elif word in _WANTED or (word in ("has", "have") and text[match.end() :].startswith(" to ")):
+            elif word in _WANTED or (word in ("has", "have") and text.startswith(" to ", match.end())):
                 found.append("<wanted>")
             elif word in _NOT or word.endswith("n't") or word == "can't":
                 found.append("<not>")
@@ -138,7 +138,7 @@ class Sayings:
 
 @dataclass
 class Reading:
-    """A text read as a story: what is wrong with it, and for each step whether no mistake stands at its end."""
+    """A text read as a story: its faults, and for each step whether no mistake stands at its end."""
 
     complaints: list[str]
     right: list[bool]

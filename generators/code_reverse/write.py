@@ -67,7 +67,7 @@ def as_trace(
     right: Sequence[bool],
     by: Provenance,
 ) -> Trace:
-    """A CoT with the verdict on its program. `right` says of each step whether no mistake stands at its end."""
+    """A CoT with the verdict on its program; `right`: of each step, whether no mistake stands at its end."""
     verdict = facts.verdict
     spans = split_steps(text, acts)
     origin = Origin.POLICY if by.policy else Origin.PROGRAM
