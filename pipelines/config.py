@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from ..generators.completion import CompletionSettings
+from ..generators.code_reverse.asking import PolicyWriting
 from ..generators.families import FAMILIES, LEVELS
 from ..generators.search.settings import SearchSettings
 from ..labelers.rollouts import LabelSettings
 from ..models.probe import model_name
+from ..labelers.round_trip import RoundTripSettings
 from ..models.server_settings import ServerSettings
 from ..schemas import BadInput, content_hash
 
@@ -89,6 +91,20 @@ class SearchStage(Settings):
 
 
 class ShardSettings(Settings):
+class ReverseSettings(Settings):
+    """How programs become CoTs. `writer`: the grammar alone; the grammar, reworded by the policy; or the
+    policy (one trained with `task=reverse`). `round_trip`: programs that it writes back from each CoT.
+    """
+
+    writer: Literal["grammar", "rewrite", "policy"] = "grammar"
+    asked: PolicyWriting = PolicyWriting()
+    round_trip: RoundTripSettings = RoundTripSettings()
+
+    @property
+    def samples(self) -> bool:
+        return self.writer != "grammar" or self.round_trip.rollouts > 0
+
+
     """How the work is cut: so many seeds to a shard, so large a share of the seeds held for validation."""
 
     seeds_per_shard: int = Field(default=32, ge=1)
@@ -105,6 +121,7 @@ class Config(Settings):
     search: SearchStage = SearchStage()
     labels: LabelSettings = LabelSettings()
     shards: ShardSettings = ShardSettings()
+    reverse: ReverseSettings = ReverseSettings()
     inventory: str | None = Field(default=None, description="one's own thinking factors (YAML)")
     max_rejected: float = Field(default=0.1, ge=0, le=1, description="share of bad rows that stops a run")
 
@@ -114,6 +131,12 @@ class Config(Settings):
         if sampled and self.policy.model == NO_POLICY:
             raise ValueError(f"policy.model is none, but a source of kind {sampled[0].kind} is rolled out")
         return self
+        if (
+            any(s.kind == "code" for s in self.sources)
+            and self.reverse.samples
+            and self.policy.model == NO_POLICY
+        ):
+            raise ValueError("policy.model is none, but `reverse` asks it to write")
 
 
 def shipped_config(name: str) -> Path:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..generators.assemble import decide, seed_trace
 from ..generators.completion import Cut, complete, cuts_of, merge, with_counts
-from ..generators.rejected import Rejected
 from ..generators.search import Scorer, search_shard
 from ..labelers.opinion import StepJudge
 from ..labelers.rollouts import SEARCHES, label_shard
+from ..labelers.round_trip import label_round_trips
 from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..labelers.truth import compare
@@ -178,7 +178,7 @@ def _generate(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     totals = Totals(seeds=shard.rows)
     states: list[SearchState] = []
     if shard.kind in ("code", "lean"):
-        traces = _reverse(job, shard, totals)
+        traces = (_reverse_code if shard.kind == "code" else _reverse_lean)(job, shard, bench, totals)
     else:
         traces, states = _complete(job, shard, bench, totals)
     write_jsonl(_traces_path(job, shard), (t.model_dump(mode="json") for t in traces))
@@ -225,14 +225,31 @@ def _complete(
     return merge([*own, *done.traces, *found.traces]), found.states
 
 
-def _reverse(job: Job, shard: Shard, totals: Totals) -> list[Trace]:
-    """Traces derived backwards; what cannot be is written to `rejected/` with its reason."""
-    reverse = {"code": _reverse_program, "lean": _reverse_proof}[shard.kind]
+def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
+    """CoTs behind programs; what cannot be reversed is written to `rejected/` with its reason."""
+    from ..generators.code_reverse import read_code_row, reverse_all
+
+    rows = list(_rows(_seeds_path(job, shard)))
+    sources = [Source.model_validate(row["source"]) for row in rows]
+    seeds = [read_code_row(row["row"], source) for row, source in zip(rows, sources, strict=True)]
+    settings = job.config.reverse
+    policy = bench.policy_for(job, shard) if settings.writer != "grammar" else None
+    done = reverse_all(seeds, job.config.seed, settings.writer, policy, settings.asked)
+    totals.sampled = done.sampled
+    totals.tokens = done.tokens
+    _reject(job, shard, totals, [(sources[i], why, rows[i]["row"]) for i, why in done.rejected])
+    return merge(done.traces)
+
+
+def _reverse_lean(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
+    """CoTs behind proofs; what cannot be reversed is written to `rejected/` with its reason."""
+    from ..generators.lean_reverse import read_lean_row, reverse
+
     traces: list[Trace] = []
     rejected: list[tuple[Source, str, object]] = []
     for row in _rows(_seeds_path(job, shard)):
         source = Source.model_validate(row["source"])
-        made = reverse(row["row"], source, job.config.seed)
+        made = reverse(read_lean_row(row["row"], source), run_seed=job.config.seed)
         if isinstance(made, Trace):
             traces.append(made)
         else:
@@ -247,18 +264,6 @@ def _reject(job: Job, shard: Shard, totals: Totals, rows: list[tuple[Source, str
     if rejected:
         write_jsonl(job.out / "rejected" / f"generate-{shard.index:05d}.jsonl", rejected)
     totals.rejected = dict(Counter(why.partition(":")[0] for _, why, _ in rows))
-
-
-def _reverse_program(row: dict[str, Any], source: Source, run_seed: int) -> Trace | Rejected:
-    from ..generators.code_reverse import read_code_row, reverse
-
-    return reverse(read_code_row(row, source), run_seed=run_seed)
-
-
-def _reverse_proof(row: dict[str, Any], source: Source, run_seed: int) -> Trace | Rejected:
-    from ..generators.lean_reverse import read_lean_row, reverse
-
-    return reverse(read_lean_row(row, source), run_seed=run_seed)
 
 
 def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
@@ -284,6 +289,16 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         traces = done.traces
         totals.label_rollouts = totals.sampled = done.rollouts
         totals.tokens = done.tokens
+    if shard.kind == "code" and config.reverse.round_trip.rollouts:
+        from ..verifiers.code import CodeVerifier
+
+        with CodeVerifier(jobs=1) as verifier:
+            trips = label_round_trips(
+                traces, bench.policy_for(job, shard), verifier, config.reverse.round_trip, config.seed
+            )
+        traces = trips.traces
+        totals.label_rollouts = totals.sampled = trips.rollouts
+        totals.tokens = trips.tokens
     traces = [_finished(t, bench.tagger, job) for t in _grouped(traces)]
     totals.count(traces)
     totals.truth = compare(traces, config.labels.threshold)

@@ -1,14 +1,13 @@
 """CoTs behind programs that a policy writes, or rewrites, under the checker that the grammar's pass."""
 
 from collections.abc import Sequence
-
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass, field
 
 from ... import __version__
-from ...models.policy import Policy, SampleRequest
+from ...models.policy import Policy, Sample, SampleRequest
 from ...models.prompts import reverse_question, template
 from ...schemas import ActSpan, MarkupError, Provenance, Trace, markup, rng_key
-from ..rejected import Rejected
+from .asking import PolicyWriting
 from .claims import claim, read
 from .faithful import unfaithful
 from .observe import Facts
@@ -18,20 +17,20 @@ from .write import VERIFIER, as_trace
 Observed = tuple[CodeSeed, Facts]
 
 
-class PolicyWriting(BaseModel):
-    """How a policy is asked. `candidates`: texts drawn for each program, or for each sentence rewritten."""
+@dataclass
+class Written:
+    """What was written for one program: traces that hold, why others were refused, and what it cost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    candidates: int = Field(default=4, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
-    max_tokens: int = Field(default=1024, ge=1)
+    traces: list[Trace] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    sampled: int = 0
+    tokens: int = 0
 
 
 def write_with_policy(
     observed: Sequence[Observed], policy: Policy, settings: PolicyWriting, run_seed: int
-) -> list[Trace | Rejected]:
-    """CoTs that the policy writes from the programs alone: each one is kept, or rejected with the reason.
+) -> list[Written]:
+    """CoTs that the policy writes from the programs alone: each one is kept, or refused with the reason.
 
     Its prompt is that of `cotmill train sft --set task=reverse`.
     """
@@ -45,80 +44,89 @@ def write_with_policy(
         )
         for seed, _ in observed
     ]
-    out: list[Trace | Rejected] = []
+    out = []
     for (seed, facts), request, samples in zip(observed, requests, policy.sample(requests), strict=True):
+        done = Written(sampled=len(samples), tokens=sum(s.tokens for s in samples))
         for sample in samples:
-            row = seed.source.row
-            if sample.finish != "stop":
-                out.append(Rejected(f"the policy's text is cut off: {sample.error or sample.finish}", row))
-                continue
-            body = (
-                sample.text
-                if sample.text.startswith(markup.THINK_START)
-                else markup.THINK_START + sample.text
-            )
-            try:
-                text, acts = markup.trim(*markup.parse(body))
-            except MarkupError as e:
-                out.append(Rejected(f"the policy's markup is malformed: {e}", row))
-                continue
-            reading = read(seed, facts, text, acts)
-            if reading.complaints:
-                out.append(Rejected(f"the policy says what the run does not: {reading.complaints[0]}", row))
-                continue
-            trace = as_trace(seed, facts, text, acts, reading.right, _by(policy, settings, request.key))
-            found = unfaithful(trace, seed, facts)
-            out.append(
-                Rejected(f"the policy says what the run does not: {found[0]}", row) if found else trace
-            )
+            made = _taken(seed, facts, sample, _by(policy, settings, request.key))
+            if isinstance(made, Trace):
+                done.traces.append(made)
+            else:
+                done.refused.append(made)
+        out.append(done)
     return out
 
 
+def _taken(seed: CodeSeed, facts: Facts, sample: Sample, by: Provenance) -> Trace | str:
+    """A policy's text as a trace, or why it is none."""
+    if sample.finish != "stop":
+        return f"the policy's text is cut off: {sample.error or sample.finish}"
+    body = sample.text.removeprefix(markup.THINK_START)
+    try:
+        text, acts = markup.trim(*markup.parse(markup.THINK_START + body))
+    except MarkupError as e:
+        return f"the policy's markup is malformed: {e}"
+    reading = read(seed, facts, text, acts)
+    if reading.complaints:
+        return f"the policy says what the run does not: {reading.complaints[0]}"
+    trace = as_trace(seed, facts, text, acts, reading.right, by)
+    found = unfaithful(trace, seed, facts)
+    return f"the policy says what the run does not: {found[0]}" if found else trace
+
+
 def rewrite(
-    traces: Sequence[Trace],
+    written: Sequence[Written],
     observed: Sequence[Observed],
     policy: Policy,
     settings: PolicyWriting,
     run_seed: int,
-) -> tuple[list[Trace], int]:
-    """The grammar's CoTs reworded act by act, and how many of the policy's sentences were refused.
+) -> list[Written]:
+    """The grammar's CoTs reworded act by act; what the policy wrote that states something else is refused.
 
     An act keeps its own words where no candidate states just what it states; code is never reworded.
     """
     places = [
         (i, j)
-        for i, trace in enumerate(traces)
+        for i, one in enumerate(written)
+        for trace in one.traces
         for j, act in enumerate(trace.acts)
         if "```" not in trace.text[act.start : act.end]
     ]
-    requests = [
-        SampleRequest(
-            prompt=policy.prompt(template("code_rewrite.md").format(text=_said(traces[i], j))),
-            key=rng_key(run_seed, traces[i].trace_id, "code_rewrite", j),
-            n=settings.candidates,
-            max_tokens=min(settings.max_tokens, 2 * len(_said(traces[i], j))),
-            temperature=settings.temperature,
-            stop=("\n\n",),
-        )
-        for i, j in places
-    ]
-    chosen: dict[tuple[int, int], str] = {}
-    refused = 0
+    requests = [_rewording(written[i].traces[0], j, policy, settings, run_seed) for i, j in places]
+    chosen: list[dict[int, str]] = [{} for _ in written]
+    out = [Written(list(one.traces), list(one.refused)) for one in written]
     for (i, j), samples in zip(places, policy.sample(requests), strict=True):
+        own = _said(written[i].traces[0], j)
+        out[i].sampled += len(samples)
         for sample in samples:
+            out[i].tokens += sample.tokens
             text = " ".join(markup.strip_tags(sample.text).split())
-            if sample.finish != "error" and text and claim(text) == claim(_said(traces[i], j)):
-                chosen.setdefault((i, j), text)
+            if sample.finish != "error" and text and claim(text) == claim(own):
+                chosen[i].setdefault(j, text)
             else:
-                refused += 1
-    out = []
-    for i, (trace, (seed, facts)) in enumerate(zip(traces, observed, strict=True)):
-        said = {j: text for (k, j), text in chosen.items() if k == i}
-        made = _reworded(trace, seed, facts, said, policy, settings) if said else trace
-        if made is not trace and unfaithful(made, seed, facts):
-            made, refused = trace, refused + 1
-        out.append(made)
-    return out, refused
+                out[i].refused.append(f"a rewording that states something else: {text[:200]!r}")
+    for one, said, (seed, facts) in zip(out, chosen, observed, strict=True):
+        if said:
+            made = _reworded(one.traces[0], seed, facts, said, policy, settings)
+            if found := unfaithful(made, seed, facts):
+                one.refused.append(f"the policy says what the run does not: {found[0]}")
+            else:
+                one.traces = [made]
+    return out
+
+
+def _rewording(
+    trace: Trace, number: int, policy: Policy, settings: PolicyWriting, run_seed: int
+) -> SampleRequest:
+    own = _said(trace, number)
+    return SampleRequest(
+        prompt=policy.prompt(template("code_rewrite.md").format(text=own)),
+        key=rng_key(run_seed, trace.trace_id, "code_rewrite", number),
+        n=settings.candidates,
+        max_tokens=min(settings.max_tokens, 16 + len(own)),
+        temperature=settings.temperature,
+        stop=("\n\n",),
+    )
 
 
 def _said(trace: Trace, number: int) -> str:
