@@ -23,7 +23,8 @@ from .opinion import Opinion
 
 Array = NDArray[np.float64]
 
-# Bias, surprise (nats per character), contradiction, revision: what the weights are drawn to.
+# Bias, surprise (nats per character), contradiction, revision. Learnt from the outcomes of the embedded policy
+# on problems that are not held out; other outcomes draw away from it.
 PRIOR = (-2.0, 1.0, 1.0, -2.0)
 _RIDGE = 1.0
 _ROUNDS, _NEWTON_STEPS = 40, 2
@@ -82,11 +83,12 @@ def fit(features: Sequence[Array], wrong: Sequence[bool]) -> Array:
     """The noisy-or weights (F,) of solutions with features (S, F), by expectation maximisation.
 
     In each round the steps of a wrong solution are wrong with h / (1 - prod(1 - h)), those of a right one
-    with 0, and w moves by Newton steps of that logistic regression. Its ridge draws to `PRIOR`.
+    with 0, and w moves by Newton steps of that logistic regression. Its ridge draws to `PRIOR`, which also
+    stands where all are wrong, or all right: then there is nothing to learn.
     """
     prior: Array = np.array(PRIOR)
     w = prior
-    if not features:
+    if all(wrong) or not any(wrong):
         return w
     x = np.concatenate(features)
     lengths = np.array([len(f) for f in features])

@@ -16,6 +16,7 @@ from ..schemas import Trace, content_hash, markup, rng_key
 from .opinion import Opinion
 
 if TYPE_CHECKING:
+    from ..models.headed import StepsRow
     from ..models.network import RewardModel
 
 PROMPT = "first_error.md"
@@ -51,19 +52,18 @@ class RewardJudge:
 
     def opinions(self, traces: Sequence[Trace], pool: Sequence[Trace]) -> list[Opinion | None]:
         """No opinion on a trace without steps, or with one that lies beyond the model's context."""
+        return [self._opinion(scores) for scores in self.model.score_steps([self.row(t) for t in traces])]
+
+    def row(self, trace: Trace) -> "StepsRow":
+        """The trace as the model reads it."""
         from ..models.headed import StepsRow
 
-        rows = [StepsRow(t.question, *self._reads(t)) for t in traces]
-        return [self._opinion(scores) for scores in self.model.score_steps(rows)]
-
-    def _reads(self, trace: Trace) -> tuple[str, tuple[int, ...]]:
-        """The text that the model reads, and where its steps end."""
         spans = [(s.start, s.end) for s in trace.steps]
         if self.model.input == "text":
-            return trace.text, tuple(end for _, end in spans)
+            return StepsRow(trace.question, trace.text, tuple(end for _, end in spans))
         whole = markup.render(trace.text, trace.acts)
         ends = [len(open_prefix(trace.text, trace.acts, spans, cut)) for cut in range(1, len(spans))]
-        return whole, (*ends, len(whole)) if spans else ()
+        return StepsRow(trace.question, whole, (*ends, len(whole)) if spans else ())
 
     def _opinion(self, scores: Sequence[float]) -> Opinion | None:
         if not scores or any(map(isnan, scores)):

@@ -168,5 +168,6 @@ def test_outcomes_alone_teach_which_feature_marks_an_error() -> None:
     assert w[2] == pytest.approx(3.0, abs=0.8)
 
 
-def test_without_solutions_the_prior_stands() -> None:
-    assert tuple(fit([], [])) == PRIOR
+@pytest.mark.parametrize("wrong", [[], [True, True], [False]])
+def test_without_solutions_of_both_kinds_the_prior_stands(wrong: list[bool]) -> None:
+    assert tuple(fit([np.ones((3, len(PRIOR)))] * len(wrong), wrong)) == PRIOR
