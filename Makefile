@@ -16,7 +16,7 @@ test: dev
 
 setup: $(VENV)/.installed check-sandbox
 
-dev: $(VENV)/.installed-dev check-sandbox
+dev: $(VENV)/.installed-dev check-sandbox lean
 
 # pip goes by requirements alone: `torch>=2.6,<2.14` takes a CPU build where the registry offers one.
 $(VENV)/.installed: setup.cfg pyproject.toml

@@ -3,8 +3,9 @@
     python benchmarks/verify_lean.py
 
 A check is a whole audit (elaboration, export, the kernel of another process) of one of the project's own
-theorems; start-up is apart. The rates are the best of three. CPU time is printed beside the wall time,
-which alone counts the machine's other work.
+theorems, by a backend's pair of processes, which work at the same time; start-up is apart. The rates are the
+best of four. The first round, in which each statement is new, is printed beside it: a run checks many proofs
+of one statement. CPU time is printed beside the wall time, which alone counts the machine's other work.
 """
 
 import json
@@ -20,7 +21,7 @@ from cotmill.schemas import Outcome
 from cotmill.verifiers.lean import EmbeddedLean, LeanVerifier, Theorem, embedded_missing
 
 THEOREMS = Path(__file__).parents[1] / "data" / "lean" / "theorems.jsonl"
-ROUNDS = 3
+ROUNDS = 4
 STEPS = ("omega", "simp", "rfl", "constructor", "intro x")
 
 
@@ -33,12 +34,13 @@ def main() -> None:
     begin = time.perf_counter()
     lean.warm()
     ready = time.perf_counter() - begin
-    best = steps_best = float("inf")
+    checks: list[float] = []
+    steps_best = float("inf")
     with LeanVerifier(lean) as verifier:
         for _ in range(ROUNDS):
             begin = time.perf_counter()
-            verdicts = [verifier.verify_proof(row["proof"], row["statement"]) for row in rows]
-            best = min(best, time.perf_counter() - begin)
+            verdicts = verifier.verify_many((row["proof"], row["statement"]) for row in rows)
+            checks.append(len(rows) / (time.perf_counter() - begin))
         for _ in range(ROUNDS):
             begin = time.perf_counter()
             for row in rows[:10]:
@@ -49,7 +51,7 @@ def main() -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     proved = sum(v.outcome is Outcome.CORRECT for v in verdicts)
     result = {
-        "checks_per_s": len(rows) / best,
+        "checks_per_s": max(checks),
         "run_tac_per_s": 10 * len(STEPS) / steps_best,
         "ready_s": ready,
     }
@@ -59,6 +61,7 @@ def main() -> None:
     )
     print(f"{'proofs verified':<34}{proved:>8}  of {len(rows)}")
     print(f"{'checks per second':<34}{result['checks_per_s']:>8.1f}")
+    print(f"{'  in the first round':<34}{checks[0]:>8.1f}")
     print(f"{'tactic steps per second':<34}{result['run_tac_per_s']:>8.1f}")
     print(f"{'both processes ready after, s':<34}{ready:>8.1f}")
     print(f"{'CPU seconds of Lean in all':<34}{used.ru_utime + used.ru_stime:>8.1f}")

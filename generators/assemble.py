@@ -193,6 +193,20 @@ def decide(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
     return decided
 
 
+def decide_open(traces: Iterable[Trace], verifier: Verifier) -> list[Trace]:
+    """Traces of open questions, which no exact answer decides: the whole text, judged for its question."""
+    traces = list(traces)
+    open_ones = [
+        i
+        for i, t in enumerate(traces)
+        if t.domain is Domain.OPEN and t.text and not _policy_failed(t) and t.outcome is not Outcome.CORRECT
+    ]
+    verdicts = verifier.verify_many([(traces[i].text, traces[i].question) for i in open_ones])
+    for i, verdict in zip(open_ones, verdicts, strict=True):
+        traces[i] = _with_verdict(traces[i], claimed_answer(traces[i]), verdict, verifier.name)
+    return traces
+
+
 def _states_reference(trace: Trace) -> bool:
     """Whether a person's Answer act holds the reference as a whole phrase.
 

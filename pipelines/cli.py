@@ -227,7 +227,8 @@ def evaluate_prm(
 @app.command()
 def verify(
     kind: Annotated[
-        Literal["math", "code", "lean"], typer.Argument(metavar="KIND", help="math, code or lean")
+        Literal["math", "code", "lean", "rubric"],
+        typer.Argument(metavar="KIND", help="math, code, lean or rubric"),
     ],
     source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
     target: Annotated[Path, typer.Argument(metavar="OUT.jsonl")],
@@ -235,15 +236,32 @@ def verify(
         bool,
         typer.Option("--unsafe-no-sandbox", help="run programs unprotected, in a container of your own"),
     ] = False,
+    criteria: Annotated[
+        str | None, typer.Option("--rubric", metavar="FILE", help="rubric: a Markdown file, or careful_reply")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--policy", metavar="CKPT", help="rubric: the judge, or the server's model")
+    ] = None,
+    server: Annotated[str | None, typer.Option(metavar="URL", help="rubric: the judge's server")] = None,
     as_json: Json = False,
 ) -> None:
-    """Verdicts on answers, programs or Lean proofs: the input's fields plus `verdict`, `reason`, `seconds`.
+    """Verdicts on answers, programs, proofs or texts: the row's fields plus `verdict`, `reason`, `seconds`.
 
     Example: cotmill verify math pairs.jsonl verdicts.jsonl
     """
     from .verify import verify_file
 
-    _report(verify_file(kind, source, target, unsafe_no_sandbox=unsafe), as_json)
+    rubric = None
+    if kind == "rubric":
+        from .rubric import rubric_verifier
+
+        for option, given in (("--rubric", criteria), ("--policy", judge)):
+            if given is None:
+                raise BadInput("missing", field=option)
+        assert criteria
+        assert judge
+        rubric = rubric_verifier(criteria, judge, server)
+    _report(verify_file(kind, source, target, unsafe_no_sandbox=unsafe, rubric=rubric), as_json)
 
 
 @lean.callback()

@@ -8,15 +8,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from ..generators.completion import CompletionSettings
 from ..generators.code_reverse.asking import PolicyWriting
+from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
 from ..generators.search.settings import SearchSettings
 from ..labelers.rollouts import LabelSettings
-from ..models.probe import model_name
 from ..labelers.round_trip import RoundTripSettings
+from ..models.probe import model_name
 from ..models.server_settings import ServerSettings
 from ..schemas import BadInput, content_hash
+from ..verifiers.rubric.settings import RubricSettings
 
 SHIPPED = "cotmill:"
 NO_POLICY = "none"
@@ -90,7 +91,6 @@ class SearchStage(Settings):
     settings: SearchSettings = SearchSettings()
 
 
-class ShardSettings(Settings):
 class ReverseSettings(Settings):
     """How programs become CoTs. `writer`: the grammar alone; the grammar, reworded by the policy; or the
     policy (one trained with `task=reverse`). `round_trip`: programs that it writes back from each CoT.
@@ -105,6 +105,7 @@ class ReverseSettings(Settings):
         return self.writer != "grammar" or self.round_trip.rollouts > 0
 
 
+class ShardSettings(Settings):
     """How the work is cut: so many seeds to a shard, so large a share of the seeds held for validation."""
 
     seeds_per_shard: int = Field(default=32, ge=1)
@@ -120,8 +121,9 @@ class Config(Settings):
     completion: CompletionSettings = CompletionSettings()
     search: SearchStage = SearchStage()
     labels: LabelSettings = LabelSettings()
-    shards: ShardSettings = ShardSettings()
     reverse: ReverseSettings = ReverseSettings()
+    rubric: RubricSettings | None = None
+    shards: ShardSettings = ShardSettings()
     inventory: str | None = Field(default=None, description="one's own thinking factors (YAML)")
     max_rejected: float = Field(default=0.1, ge=0, le=1, description="share of bad rows that stops a run")
 
@@ -130,13 +132,13 @@ class Config(Settings):
         sampled = [s for s in self.sources if s.kind in ("families", "seeds", "traces") and s.roll_out]
         if sampled and self.policy.model == NO_POLICY:
             raise ValueError(f"policy.model is none, but a source of kind {sampled[0].kind} is rolled out")
-        return self
         if (
             any(s.kind == "code" for s in self.sources)
             and self.reverse.samples
             and self.policy.model == NO_POLICY
         ):
             raise ValueError("policy.model is none, but `reverse` asks it to write")
+        return self
 
 
 def shipped_config(name: str) -> Path:
@@ -212,6 +214,9 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     out["search.prm"] = f"{_name(judge)} {inputs.get('search.prm', '')}".strip() if judge else "None"
     hashes = [inputs.get(f"search.pool.{i}", "") for i in range(len(pool))]
     out["search.pool"] = ", ".join(f"{_name(m)} {h}".strip() for m, h in zip(pool, hashes, strict=True))
+    if (rubric := config.rubric) is not None:
+        for key, path in (("rubric.criteria", rubric.criteria), ("rubric.model", rubric.model or "")):
+            out[key] = f"{_name(path)} {inputs.get(key, '')}".strip()
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     second = config.labels.judge

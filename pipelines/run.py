@@ -19,6 +19,7 @@ from .judges import judge_digests
 from .manifest import NAME, Manifest, read_manifest
 from .policies import model_digests, model_path, policy_identity, prm_path, served_by
 from .progress import Progress
+from .rubric import rubric_digests
 from .shards import entry
 from .sources import Shard, input_digests, write_shards
 from .stages import WORK, Job
@@ -55,6 +56,7 @@ def run(
     """
     progress = progress or Progress(quiet=True)
     digests = input_digests(config, base) | judge_digests(config.labels.judge, base)
+    digests |= rubric_digests(config.rubric, base)
     if config.inventory is not None:
         Inventory.load(resolve(config.inventory, base))
     served = served_by(config.policy, base, None if fresh else out)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..generators.assemble import decide, seed_trace
+from ..generators.assemble import decide, decide_open, seed_trace
 from ..generators.completion import Cut, complete, cuts_of, merge, with_counts
 from ..generators.search import Scorer, search_shard
 from ..labelers.opinion import StepJudge
@@ -27,10 +27,12 @@ from ..models.pool import PolicyPool
 from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace, unit_interval
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
+from ..verifiers.rubric.verifier import RubricVerifier
 from .config import Config
 from .files import BadRow, quoted, write_json, write_jsonl
 from .judges import open_judge
 from .policies import Served, open_policy
+from .rubric import open_rubric
 from .shards import write_shard
 from .sources import Shard
 from .totals import Totals
@@ -85,6 +87,7 @@ class Workbench:
         self._served = served
         self._pool, self._prm = pool, prm
         self._judge: StepJudge | None = None
+        self._rubric: RubricVerifier | None = None
 
     def policy_for(self, job: Job, shard: Shard) -> Policy:
         """Who writes; a model server's answers go to the shard's own journal."""
@@ -142,6 +145,12 @@ class Workbench:
         if self._judge is None:
             self._judge = open_judge(job.config, Path(job.base), policy)
         return self._judge
+
+    def rubric_for(self, job: Job, policy: Policy) -> RubricVerifier | None:
+        """Who judges the traces of open questions, as the run's settings ask for it."""
+        if self._rubric is None:
+            self._rubric = open_rubric(job.config, Path(job.base), policy)
+        return self._rubric
 
     @cached_property
     def verifier(self) -> MathVerifier:
@@ -222,7 +231,9 @@ def _complete(
     _reject(job, shard, totals, [(sources[i], f"search: {why}", i) for i, why in found.stats.failed])
     totals.tokens += found.stats.tokens
     totals.search_states = len(found.states)
-    return merge([*own, *done.traces, *found.traces]), found.states
+    traces = merge([*own, *done.traces, *found.traces])
+    rubric = bench.rubric_for(job, policy)
+    return (decide_open(traces, rubric) if rubric else traces), found.states
 
 
 def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..schemas import BadInput, Verdict
-from ..verifiers.base import undecided
+from ..verifiers.base import Pair, undecided
 from ..verifiers.code import CodeVerifier
 from ..verifiers.lean import LeanVerifier
 from ..verifiers.lean.verifier import File, proof_file, submission_file
 from ..verifiers.math import MathVerifier
 from ..verifiers.programs import Task, extract_program
+from ..verifiers.rubric.verifier import RubricVerifier
 from .files import BadRow, read_rows, write_jsonl
 
 Row = dict[str, Any]
@@ -24,16 +25,18 @@ _PROGRAM_COLUMNS = ("completion", "code", "solution")
 
 
 def verify_file(
-    kind: Literal["math", "code", "lean"],
+    kind: Literal["math", "code", "lean", "rubric"],
     source: Path,
     target: Path,
     progress: Callable[[int], None] | None = None,
     unsafe_no_sandbox: bool = False,
+    rubric: RubricVerifier | None = None,
 ) -> dict[str, int]:
     """Rows of `source` to `target`, each with `verdict`, `reason` and `seconds` (wall clock).
 
     Math rows are `{gold, pred}`, code rows `{prompt?, completion, tests, entry_point?}` or `{completion,
-    cases}`, Lean rows `{statement, proof}` or `{statement, submission}`. `progress` is called with the
+    cases}`, Lean rows `{statement, proof}` or `{statement, submission}`; rows `{task, text}` are judged by
+    `rubric`, and their reason names the score of each criterion. `progress` is called with the
     number of rows done.
 
     Returns the counts `rows`, `correct`, `wrong`, `undecided`. Raises BadInput for an unreadable or empty
@@ -62,6 +65,10 @@ def verify_file(
     elif kind == "lean":
         with LeanVerifier() as lean:
             write_jsonl(target, rows(partial(_lean, lean)))
+    elif kind == "rubric":
+        if rubric is None:
+            raise BadInput("missing", field="--rubric")
+        write_jsonl(target, rows(partial(_rubric, rubric)))
     else:
         with CodeVerifier(unsafe_no_sandbox=unsafe_no_sandbox) as judge:
             write_jsonl(target, rows(partial(_code, judge)))
@@ -95,6 +102,27 @@ def _lean_file(row: Row | BadRow) -> File:
         return proof_file(_text(row, "proof", numbers=False), statement)
     except BadInput as e:
         return undecided(str(e))
+
+
+def _rubric(verifier: RubricVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
+    """A batch's votes are asked for together; its seconds are shared by its rows."""
+    faults: dict[int, Verdict] = {}
+    pairs: list[Pair] = []
+    for number, row in enumerate(batch):
+        try:
+            pairs.append((_text(row, "text", numbers=False), _text(row, "task", numbers=False)))
+        except BadInput as e:
+            faults[number] = undecided(str(e))
+    start = time.perf_counter()
+    judged = iter(verifier.verify_many(pairs))
+    seconds = (time.perf_counter() - start) / max(1, len(pairs))
+    for number in range(len(batch)):
+        if number in faults:
+            yield faults[number], 0.0
+            continue
+        verdict = next(judged)
+        reason = "; ".join(part for part in (verdict.reason, verdict.evidence) if part)
+        yield verdict.model_copy(update={"reason": reason}), seconds
 
 
 def _code(verifier: CodeVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:
