@@ -22,7 +22,7 @@ from .remarks import remarks
 from .rows import CodeSeed
 from .said import Said, example_slots, fenced, run_said, valued_slots
 from .shape import Part, parts, unit_of
-from .story import edge, passed, pieces, plan, target, writing
+from .story import doubt, edge, passed, pieces, plan, target, writing
 
 PHRASES = "phrases_code.yaml"
 _TOKEN = re.compile(
@@ -75,7 +75,8 @@ class Sayings:
     def of_task(self) -> list[Said]:
         """The target, what is given, the plan: true at any time."""
         slots = [example_slots(self.facts, i) for i in range(len(self.facts.examples))]
-        said = [target(self.seed, self.unit), plan(self.unit, self.facts), *pieces(self.seed, self.facts)]
+        said = [target(self.seed, self.unit), plan(self.unit, self.facts), doubt(self.unit)]
+        said += pieces(self.seed, self.facts)
         if not self.facts.examples[0].expected:
             return [*said, *(Said("given_none", s) for s in slots)]
         said += [Said(f"given_{k}", s) for k in ("example", "another", "edge") for s in slots]

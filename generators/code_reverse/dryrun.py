@@ -49,11 +49,16 @@ def dry_run(unit: ast.FunctionDef, outcome: Outcome, style: int) -> DryRun | Non
     if (recursive := _recursive(outcome.events)) is not None:
         return _recursion(outcome.events, unit, recursive)
     own = own_events(unit, outcome.events)
-    for loop in sorted(loops(unit), key=lambda n: -sum(e.line == n.lineno for e in own)):
+    for loop in sorted(loops(unit), key=lambda n: -_work(n, own)):
         found = turns(loop, own)
         if found:
             return _loop(loop, own, found, style)
     return _straight(own)
+
+
+def _work(loop: Loop, own: Sequence[Event]) -> int:
+    """How many lines ran in a loop."""
+    return sum(loop.lineno <= e.line <= (loop.end_lineno or loop.lineno) for e in own if e.kind == "line")
 
 
 def own_events(unit: ast.FunctionDef, events: Sequence[Event]) -> list[Event]:
@@ -134,9 +139,11 @@ def _loop(loop: Loop, own: Sequence[Event], found: list[Turn], style: int) -> Dr
     items = [
         (said if t.changed else idle).format(label=pairs(t.label), change=pairs(t.changed)) for t in shown
     ]
+    trail = glue.join(items)
     if len(found) > MAX_TURNS:
-        items[-1] = f"and so on, until at the last turn {items[-1].removeprefix('with ').removeprefix('at ')}"
-    slots = _trail(glue.join(items))
+        last = items[-1].removeprefix("with ").removeprefix("at ")
+        trail = f"{glue.join(items[:-1])}, and so on, until at the last turn {last}"
+    slots = _trail(trail)
     before: dict[str, str] = {}
     for event in own:
         if event.kind == "line" and event.line >= loop.lineno:

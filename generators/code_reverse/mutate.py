@@ -109,12 +109,13 @@ def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | as
 
 def _ranges(node: ast.expr, args: list[ast.expr]) -> Iterator[tuple[str, ast.expr, str]]:
     *start, end = args
-    before = f"{ast.unparse(start[0])}, " if start else ""
     match end:
         case ast.BinOp(left=bound, op=ast.Add(), right=ast.Constant(value=1)):
-            yield "range_end", node, f"range({before}{ast.unparse(bound)})"
+            yield "range_end", end, ast.unparse(bound)
+        case ast.BinOp(left=bound, op=ast.Sub(), right=ast.Constant(value=1)):
+            yield "range_far", end, ast.unparse(bound)
         case _:
-            yield "range_end", node, f"range({before}{ast.unparse(end)} - 1)"
+            yield "range_end", end, f"{ast.unparse(end)} - 1"
     if start and isinstance(start[0], ast.Constant) and start[0].value == 1:
         yield "range_start", node, f"range({ast.unparse(end)})"
 

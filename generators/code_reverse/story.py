@@ -12,14 +12,16 @@ from ...schemas import generator
 from .dryrun import N_STYLES, DryRun, dry_run
 from .mending import mending
 from .observe import Draft, Facts, Outcome
+from .plans import shape
 from .remarks import remarks
 from .rows import CodeSeed
 from .said import Paragraph, Said, example_slots, fenced, outcome_slots, quoted, run_said, valued_slots
-from .shape import Part, is_class, parts, shape, signature, unit_of
+from .shape import Part, is_class, parts, signature, unit_of
 
 DRAFT_SHARE = 0.65
 PAIR_SHARE = 0.3
 PLAIN_SHARE = 0.8
+DOUBT_SHARE = 0.3
 MAX_REMARKS = 2
 _PIECES = {
     "write_head": "the head", "write_head_names": "the start values", "write_head_guard": "the simple case",
@@ -31,7 +33,7 @@ _PIECES = {
 }  # fmt: skip
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _ASK = re.compile(
-    r"^(?:write|create|implement|define) (?:a|an|the) (?:python )?(?:function|program|method|code)"
+    r"^(?:write|create|implement|define) (?:(?:a|an|the) )?(?:python )?(?:function|program|method|code)"
     r"(?: called `?\w+`?)? (?:to|that|which) ",
     re.IGNORECASE,
 )
@@ -64,6 +66,7 @@ class Choices:
     style: int
     whole: bool
     joined: bool
+    doubtful: bool
 
 
 def choose(seed: CodeSeed, facts: Facts, key: str) -> Choices:
@@ -92,6 +95,7 @@ def choose(seed: CodeSeed, facts: Facts, key: str) -> Choices:
         style=style,
         whole=len(seed.code.split("\n")) <= 6 and bool(rng.random() < 0.5),
         joined=bool(rng.random() < 0.5),
+        doubtful=bool(rng.random() < DOUBT_SHARE),
     )
 
 
@@ -127,6 +131,8 @@ def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
     paragraphs = [Paragraph((target(seed, unit),)), Paragraph(tuple(_given(facts, choices)))]
     paragraphs.append(Paragraph((plan(unit, facts), *_pieces(seed, facts, choices))))
     paragraphs += _writing(seed, facts, choices, drafts[0] if drafts else None)
+    if choices.doubtful and (drafts or choices.dry is not None):
+        paragraphs.append(Paragraph((doubt(unit),), not drafts))
     paragraphs += mending(seed, facts, drafts, choices.style, choices.dry)
     dry = choices.dry
     if dry is not None:
@@ -148,6 +154,12 @@ def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
 def plan(unit: ast.FunctionDef, facts: Facts) -> Said:
     kind, slots = shape(unit)
     return Said(kind, {"name": f"`{facts.entry or unit.name}`", **slots})
+
+
+def doubt(unit: ast.FunctionDef) -> Said:
+    """What one is not sure of once the code is written: it states nothing of the run."""
+    looping = any(isinstance(n, ast.For | ast.While) for n in ast.walk(unit))
+    return Said("doubt_loop" if looping else "doubt")
 
 
 def passed(facts: Facts) -> Said:
