@@ -23,7 +23,7 @@ from .opinion import Opinion
 
 Array = NDArray[np.float64]
 
-# Bias, surprise (nats per character), contradiction, revision. Learnt from the outcomes of the embedded policy
+# Bias, surprise (nats per character), contradiction, revision. Learnt from outcomes of the embedded policy
 # on problems that are not held out; other outcomes draw away from it.
 PRIOR = (-2.0, 1.0, 1.0, -2.0)
 _RIDGE = 1.0

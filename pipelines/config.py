@@ -18,6 +18,7 @@ from ..models.probe import model_name
 from ..models.server_settings import ServerSettings
 from ..schemas import BadInput, content_hash
 from ..verifiers.rubric.settings import RubricSettings
+from .hygiene import HygieneSettings
 
 SHIPPED = "cotmill:"
 NO_POLICY = "none"
@@ -121,6 +122,7 @@ class Config(Settings):
     completion: CompletionSettings = CompletionSettings()
     search: SearchStage = SearchStage()
     labels: LabelSettings = LabelSettings()
+    hygiene: HygieneSettings = HygieneSettings()
     reverse: ReverseSettings = ReverseSettings()
     rubric: RubricSettings | None = None
     shards: ShardSettings = ShardSettings()
@@ -224,6 +226,8 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
         out["labels.judge.model"] = f"{_name(second.model)} {inputs.get('labels.judge.model', '')}"
     if second.prompt is not None:
         out["labels.judge.prompt"] = f"{_name(second.prompt)} {inputs.get(second.prompt, '')}"
+    for key, paths in (("evaluation", config.hygiene.evaluation), ("earlier", config.hygiene.earlier)):
+        out[f"hygiene.{key}"] = ", ".join(f"{_name(p)} {inputs.get(p, '')}".strip() for p in paths) or "()"
     return out
 
 

@@ -32,6 +32,8 @@ def figures(manifest: Manifest) -> list[Section]:
         sections.append(_acts(manifest))
     if manifest.totals.truth.measured:
         sections += [_truth(manifest), _calibration(manifest)]
+    if manifest.totals.solve_rates:
+        sections.append(_difficulty(manifest))
     if manifest.totals.rejected or manifest.totals.errors:
         sections.append(_dropped(manifest))
     return sections
@@ -114,6 +116,20 @@ def _calibration(manifest: Manifest) -> Section:
         if n
     )
     return Section("Calibration of q", ("q", "prefixes", "mean q", "truly clean"), rows)
+
+
+def _difficulty(manifest: Manifest) -> Section:
+    rows = tuple((name, f"{n:,}") for name, n in sorted(manifest.totals.solve_rates.items(), key=_rate))
+    return Section(
+        "Difficulty, before any question was removed",
+        ("solve rate", "questions"),
+        rows,
+        "The share of a question's own completions that are right.",
+    )
+
+
+def _rate(item: tuple[str, int]) -> tuple[float, int]:
+    return float(item[0].partition(" ")[0]), len(item[0])
 
 
 def _dropped(manifest: Manifest) -> Section:

@@ -84,8 +84,14 @@ def _local_cluster(workers: int, scratch: str) -> "LocalCluster":
             signal.signal(signal.SIGINT, previous)
 
 
-def drive(client: "Client", job: Job, shards: Sequence[Shard], report: Callable[[str, Shard], None]) -> None:
-    """Take every shard through every stage; `report` hears of each (stage, shard) that is done.
+def drive(
+    client: "Client",
+    job: Job,
+    shards: Sequence[Shard],
+    report: Callable[[str, Shard], None],
+    stages: Sequence[str] = STAGES,
+) -> None:
+    """Take every shard through the stages; `report` hears of each (stage, shard) that is done.
 
     Raises CotmillError for a task that fails, naming its stage and shard; finished ones stay.
     """
@@ -100,10 +106,10 @@ def drive(client: "Client", job: Job, shards: Sequence[Shard], report: Callable[
     def submit(stage: int, shard: Shard) -> None:
         future = client.submit(
             run_stage,
-            STAGES[stage],
+            stages[stage],
             job,
             shard,
-            key=f"{STAGES[stage]}-{shard.index:05d}-{job.config_hash}",
+            key=f"{stages[stage]}-{shard.index:05d}-{job.config_hash}",
             priority=stage,
             pure=False,
         )
@@ -118,17 +124,17 @@ def drive(client: "Client", job: Job, shards: Sequence[Shard], report: Callable[
             future.result()
         except KilledWorker as e:
             raise CotmillError(
-                f"stage {STAGES[stage]}, shard {shard.index}: its worker process died several times "
+                f"stage {stages[stage]}, shard {shard.index}: its worker process died several times "
                 "(out of memory?); try fewer --workers or a smaller policy.batch_rows"
             ) from e
         except CotmillError:
             raise
         except Exception as e:
-            raise CotmillError(f"stage {STAGES[stage]}, shard {shard.index}: {type(e).__name__}: {e}") from e
+            raise CotmillError(f"stage {stages[stage]}, shard {shard.index}: {type(e).__name__}: {e}") from e
         finally:
             future.release()
-        report(STAGES[stage], shard)
-        if stage + 1 < len(STAGES):
+        report(stages[stage], shard)
+        if stage + 1 < len(stages):
             submit(stage + 1, shard)
         elif (following := next(queue, None)) is not None:
             submit(0, following)

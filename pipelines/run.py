@@ -12,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..schemas import SCHEMA_VERSION, BadInput, Inventory
 from .card import write_card
+from .cleaning import decide, hygiene_digests
 from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
@@ -56,6 +57,7 @@ def run(
     """
     progress = progress or Progress(quiet=True)
     digests = input_digests(config, base) | judge_digests(config.labels.judge, base)
+    digests |= hygiene_digests(config.hygiene, base)
     digests |= rubric_digests(config.rubric, base)
     if config.inventory is not None:
         Inventory.load(resolve(config.inventory, base))
@@ -89,14 +91,19 @@ def run(
             served=served,
             inventory=str(resolve(config.inventory, base).resolve()) if config.inventory else None,
         )
-        todo = [s for s in plan.shards if not job.marker(STAGES[-1], s.index).exists()]
-        with progress.bars(STAGES, len(plan.shards)) as report:
+        # What compares all shards stands between two drives.
+        drives = ((*STAGES, "sign"), ("clean",)) if config.hygiene.wanted else (STAGES,)
+        with progress.bars([stage for stages in drives for stage in stages], len(plan.shards)) as report:
+            todo = [s for s in plan.shards if not job.marker(drives[-1][-1], s.index).exists()]
             for shard in set(plan.shards).difference(todo):
-                for stage in STAGES:
+                for stage in (stage for stages in drives for stage in stages):
                     report(stage, shard)
             if todo:
                 with cluster(min(workers, len(todo)), scheduler) as client:
-                    drive(client, job, todo, report)
+                    for i, stages in enumerate(drives):
+                        if i:
+                            decide(job, plan.shards)
+                        drive(client, job, todo, report, stages)
         manifest = _manifest(job, plan, settings, policy, policy_hash)
         sweep(out)
         write_card(out, manifest)
@@ -159,7 +166,8 @@ def _read_plan(path: Path) -> Plan:
 
 def _manifest(job: Job, plan: Plan, settings: dict[str, str], policy: str, policy_hash: str) -> Manifest:
     totals, files = [plan.totals], []
-    for stage in STAGES:
+    counted = ("generate", "sign", "clean") if job.config.hygiene.wanted else STAGES
+    for stage in counted:
         for shard in plan.shards:
             marker: dict[str, Any] = json.loads(job.marker(stage, shard.index).read_text())
             totals.append(Totals.model_validate(marker["totals"]))

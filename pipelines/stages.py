@@ -6,7 +6,7 @@ leaves a marker with what it wrote; where the marker stands, the work is done.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace,
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
 from ..verifiers.rubric.verifier import RubricVerifier
+from .cleaning import clean_shard, sign_shard
 from .config import Config
 from .files import BadRow, quoted, write_json, write_jsonl
 from .judges import open_judge
@@ -176,7 +177,7 @@ def run_stage(stage: str, job: Job, shard: Shard) -> int:
         bench = _workbench(
             job.model, settings.device, settings.batch_rows, job.inventory, job.served, job.pool, job.prm
         )
-        result = {"generate": _generate, "label": _label}[stage](job, shard, bench)
+        result = _STAGES[stage](job, shard, bench)
         bench.raise_if_lost()
         write_json(marker, result)
     return shard.index
@@ -324,6 +325,14 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         for file in write_shard(job.out, name, shard.index, rows, config.shards.validation_share)
     ]
     return {"totals": totals.model_dump(mode="json"), "files": files}
+
+
+_STAGES: dict[str, Callable[[Job, Shard, Workbench], dict[str, Any]]] = {
+    "generate": _generate,
+    "label": _label,
+    "sign": lambda job, shard, _: sign_shard(job, shard),
+    "clean": lambda job, shard, _: clean_shard(job, shard),
+}
 
 
 def _tagged(seed: Seed, tagger: Tagger) -> Seed:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..labelers.truth import Truth
+from ..labelers.truth import Truth, compare
 from ..schemas import Trace
 
 Counts = dict[str, int]
@@ -27,6 +27,7 @@ class Totals(BaseModel):
     act_outcomes: dict[str, Counts] = Field(default_factory=dict, description="act -> outcome -> traces")
     errors: Counts = Field(default_factory=dict, description="what went wrong in traces -> rows")
     rejected: Counts = Field(default_factory=dict, description="reason -> rows dropped")
+    solve_rates: Counts = Field(default_factory=dict, description="share solved -> questions")
     search_states: int = 0
     truth: Truth = Field(default_factory=Truth)
 
@@ -43,6 +44,7 @@ class Totals(BaseModel):
             act_outcomes=_nested(self.act_outcomes, other.act_outcomes),
             errors=_plus(self.errors, other.errors),
             rejected=_plus(self.rejected, other.rejected),
+            solve_rates=_plus(self.solve_rates, other.solve_rates),
             search_states=self.search_states + other.search_states,
             truth=self.truth.add(other.truth),
         )
@@ -70,6 +72,14 @@ class Totals(BaseModel):
         self.unlabelled = _plus(self.unlabelled, unlabelled)
         self.acts = _plus(self.acts, acts)
         self.errors = _plus(self.errors, errors)
+
+    def recounted(self, traces: Sequence[Trace], threshold: float) -> "Totals":
+        """What it cost as it was, and counts of these traces alone."""
+        cost = {"seeds", "sampled", "tokens", "label_rollouts", "rejected", "search_states"}
+        out = Totals(**self.model_dump(include=cost))
+        out.count(traces)
+        out.truth = compare(traces, threshold)
+        return out
 
 
 def total(parts: Sequence[Totals]) -> Totals:
