@@ -124,6 +124,37 @@ ATTACKS = {
     "a wrong proof": "theorem target : 1 = 2 := by simp",
     "csimp": "def f := 1\ndef g := 2\n@[csimp] theorem fg : @f = @g := by sorry\n"
     "theorem target : 1 = 2 := by have : f = 2 := by native_decide\n  exact this",
+    "deriving": "structure S where\n  x : Nat\nderiving instance DecidableEq for S\n"
+    "theorem target : 1 = 2 := by\n  have : (S.mk 1 == S.mk 2) = true := by decide\n  simp at this",
+    "decidable by instance": "instance (priority := 10000) bad : Decidable (1 = 2) := .isTrue sorry\n"
+    "theorem target : 1 = 2 := by decide",
+    "simp attribute": "theorem bad : (1 = 2) = True := by simp\nattribute [simp] bad\ntheorem target : 1 = 2 := by simp",
+    "simp procedure": "simproc lie (1 = 2) := fun e => do return .done { expr := .const ``True [] }\n"
+    "theorem target : 1 = 2 := by simp",
+    "another disjunct": "theorem target : 1 = 2 ∨ True := Or.inr trivial",
+    "auto-bound": "set_option autoImplicit true in\ntheorem target : n = n := rfl",
+    "shadowed equality": 'namespace Shadow\ndef Eq (_ _ : Nat) := True\nlocal infix:50 " = " => Eq\n'
+    "theorem _root_.target : 1 = 2 := trivial\nend Shadow",
+    "shadowed Nat": "namespace X\ninductive Nat | one\nend X\nopen X\n"
+    "instance : OfNat X.Nat n := ⟨.one⟩\ntheorem target : (1 : X.Nat) = 2 := rfl",
+    "coercion": "instance : Coe True (1 = 2) := ⟨fun _ => sorry⟩\ntheorem target : 1 = 2 := (trivial : True)",
+    "elaborator": 'open Lean Elab Term in\nelab "cheat" : term => return .const ``True.intro []\n'
+    "theorem target : 1 = 2 := cheat",
+    "added unchecked": "open Lean in\nrun_cmd liftCoreM <| addDecl (.thmDecl { name := `target, levelParams := [], "
+    "type := .const ``True [], value := .const ``True.intro [] })",
+    "reduceBool": "def no : Bool := Lean.reduceBool true\ntheorem target : 1 = 2 := by\n"
+    "  have : no = true := rfl\n  simp [no] at this",
+    "a type of universes": "def Big := (α : Type 1) → α\ntheorem target : 1 = 2 := (sorry : Big) _",
+    "recursion without end": "set_option maxRecDepth 100000\ntheorem target : 1 = 2 := by\n"
+    "  apply target\ndecreasing_by trivial",
+    "positivity": "unsafe inductive Bad | mk (f : Bad → False)\n"
+    "unsafe def no (b : Bad) : False := match b with | .mk f => f b\n"
+    "unsafe def bad : False := no (.mk no)\n@[implemented_by bad] opaque good : False := good",
+    "private twin": "private theorem target : 1 = 1 := rfl",
+    "protected twin": "protected theorem target : 1 = 1 := rfl",
+    "extern": '@[extern "x"] opaque f : Unit → 1 = 2\ntheorem target : 1 = 2 := f ()',
+    "nonempty": "class Trust (p : Prop) : Prop where\n  out : p\ninstance : Trust p := ⟨by assumption⟩\n"
+    "theorem target : 1 = 2 := Trust.out",
     "nothing": "",
     "noise": "\x00\ufeff ∀ )( «",
 }
@@ -248,6 +279,54 @@ def test_limits_are_undecided_and_the_next_request_is_served() -> None:
         verdict = verifier.verify_submission(loop, "theorem t : 1 = 1")
         assert (verdict.outcome, verdict.reason) == (Outcome.UNDECIDED, "limit: CPU time")
         assert verifier.verify_proof("rfl", "theorem t : 1 = 1").outcome is Outcome.CORRECT
+
+
+@needs_lean
+@pytest.mark.parametrize(
+    "submission",
+    [
+        "#eval (IO.Process.exit 0 : IO Unit)",
+        "partial def f (n : Nat) : Nat := f (n + 1) + 1\n#eval f 0",
+        "partial def f (n : Nat) : Nat := f (n + 1) + 1\n#eval (Task.spawn fun _ => f 0).get",
+    ],
+    ids=["exit", "full stack", "full stack of a task"],
+)
+def test_what_ends_lean_is_a_crash_and_the_next_request_is_served(
+    lean: EmbeddedLean, submission: str
+) -> None:
+    theorem = Theorem.read("theorem t : 1 = 1")
+    audit = lean.audit(theorem, f"{submission}\ntheorem t : 1 = 1 := rfl")
+    assert (audit.proved, audit.reason) == (None, "Lean crashed")
+    assert lean.audit(theorem, "theorem t : 1 = 1 := rfl").proved
+
+
+@needs_lean
+def test_many_threads_do_not_wait_for_each_other(lean: EmbeddedLean) -> None:
+    nested = (
+        "partial def f : Nat → Nat\n  | 0 => 0\n  | n + 1 => (Task.spawn fun _ => f n).get + 1\n#eval f 20"
+    )
+    many = "\n".join(
+        f"theorem t{i} (a b : Nat) (h : a < b) : a + {i} ≤ b + {i} := by omega" for i in range(40)
+    )
+    assert [m.text for m in lean.check(f"{nested}\n{many}")] == ["20"]
+
+
+@needs_lean
+def test_long_replies_arrive_whole(lean: EmbeddedLean) -> None:
+    source = "theorem t : True := by\n" + '  trace "' + "x" * 30_000 + '"\n'
+    messages = lean.check(source * 1 + "  trivial\n" + "\n".join(f"#eval {i}" for i in range(100)))
+    assert len(messages[0].text) == 30_000
+    assert [m.text for m in messages[1:]] == [str(i) for i in range(100)]
+
+
+@needs_lean
+def test_audits_come_in_order(verifier: LeanVerifier) -> None:
+    pairs = [("rfl", f"theorem t : {i} = {i % 3}") for i in range(8)]
+    pairs[4] = ("rfl", "nonsense")
+    outcomes = [v.outcome for v in verifier.verify_many(pairs)]
+    expected = [Outcome.CORRECT if i < 3 else Outcome.WRONG for i in range(8)]
+    expected[4] = Outcome.UNDECIDED
+    assert outcomes == expected
 
 
 @needs_lean
