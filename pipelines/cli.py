@@ -225,6 +225,57 @@ def evaluate_prm(
 
 
 @app.command()
+def evaluate(
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="CKPT", help="embedded, a model folder or a hub name")
+    ],
+    problems: Annotated[Path, typer.Option("--problems", metavar="FILE", help="rows as `seeds`")],
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", help="of greedy,majority,logprob,orm,prm,search; default: all but search"),
+    ] = None,
+    n: Annotated[str, typer.Option("--n", help="samples, and simulations per move of a search")] = "1,4,16",
+    orm: Annotated[str | None, typer.Option("--orm", metavar="CKPT")] = None,
+    prm: Annotated[
+        str | None, typer.Option("--prm", metavar="CKPT", help="embedded, or a checkpoint's folder")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="the first so many problems")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="evaluation.json and plots go there")
+    ] = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy on held-out problems against compute, with 95% intervals.
+
+    Example: cotmill evaluate --policy embedded --prm embedded --problems data/heldout/problems.jsonl --n 1,8
+    """
+    from rich.console import Console
+
+    from .evaluation_commands import evaluate as evaluate_policy
+    from .evaluation_commands import section
+    from .page import show
+
+    found = evaluate_policy(
+        policy,
+        problems,
+        methods=methods,
+        n=n,
+        orm=orm,
+        prm=prm,
+        device=device,
+        limit=limit,
+        overrides=overrides or (),
+        out=out,
+    )
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        show(Console(highlight=False, width=None if sys.stdout.isatty() else 140), section(found))
+
+
+@app.command()
 def verify(
     kind: Annotated[
         Literal["math", "code", "lean", "rubric"],

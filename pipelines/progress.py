@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -65,6 +66,39 @@ class Progress:
                 bars.update(tasks[stage], advance=1, rate=f"{rate:.1f} seeds/s")
 
             yield report
+
+    @contextmanager
+    def counting(self, unit: str = "problems") -> Iterator[Callable[[str, int, int], None]]:
+        """A bar per task as it comes, told by (what, done, of)."""
+        start, shown = time.monotonic(), {"": 0.0}
+        if self.console.is_terminal:
+            with Bars(
+                TextColumn("{task.description:>14}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self.console,
+            ) as bars:
+                tasks: dict[str, TaskID] = {}
+
+                def advance(what: str, done: int, of: int) -> None:
+                    if what not in tasks:
+                        tasks[what] = bars.add_task(what, total=of)
+                    bars.update(tasks[what], completed=done)
+
+                yield advance
+            return
+
+        def say(what: str, done: int, of: int) -> None:
+            now = time.monotonic()
+            if done == of or now - shown.get(what, start) >= _PLAIN_EVERY_S:
+                shown[what] = now
+                self.note(f"{what}: {done}/{of} {unit}")
+
+        yield say
 
     def _plain(self, shards: int) -> Report:
         done: dict[str, int] = {}

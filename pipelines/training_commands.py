@@ -32,7 +32,7 @@ def train(
     from ..training.prm import PRMSettings, train_prm
     from ..training.sft import SFTSettings, train_sft
 
-    given: dict[str, Any] = {"device": device} | dict(map(_setting, overrides))
+    given: dict[str, Any] = {"device": device} | dict(map(setting, overrides))
     if init is not None:
         given["init"] = model_path(init, Path())
     try:
@@ -67,7 +67,8 @@ def evaluate_prm(prm: str, data: Path, *, device: str) -> "PRMFigures":
         raise BadInput(e.what, file=data, line=lines[e.line - 1] if e.line else None, field=e.field) from e
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """A key and its value from `key=value`, the value in YAML; raises BadInput."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise BadInput(f"'{text}' is not key=value", field="--set")

@@ -84,6 +84,9 @@ BY_PRM: dict[str, Choice] = {
 }
 
 
+CHOICES = BASELINES | BY_ORM | BY_PRM
+
+
 def chosen_right(attempts: Sequence[Attempt], n: int, choice: Choice) -> float:
     """How often `n` attempts lead to a right answer: the mean over the groups of n that there are."""
     groups = [attempts[i : i + n] for i in range(0, len(attempts) - n + 1, n)]

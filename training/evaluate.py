@@ -34,6 +34,7 @@ from .choosing import (
 )
 
 Method = Literal["greedy", "majority", "logprob", "orm", "prm", "search"]
+Report = Callable[[str, int, int], None]
 LEVELS = ("easy", "middling", "hard")
 _AT_ONCE = 64
 
@@ -49,6 +50,7 @@ class EvaluateSettings(BaseModel):
     max_tokens: int = Field(256, ge=1)
     seed: int = Field(0, ge=0)
     resamples: int = Field(2000, ge=1)
+    level_samples: int = Field(8, ge=0, description="of their own, that say how hard a problem is")
     search: SearchSettings = SearchSettings(tau=0, rollouts=0, splices=0, parallel=4)
 
 
@@ -91,13 +93,13 @@ def evaluate(
     orm: OutcomeModel | None = None,
     prm: RewardModel | None = None,
     levels: Sequence[str] | None = None,
-    report: Callable[[str, int, int], None] = lambda what, done, of: None,
+    report: Report = lambda what, done, of: None,
 ) -> Evaluation:
     """Evaluate a policy on problems, of which only question and answer are read.
 
-    `levels` names each problem's difficulty; by default it is the share of the problem's samples that are
-    right: above two thirds easy, below one third hard. `report` hears (what, done, of). Raises BadInput where
-    a method lacks its model.
+    `levels` names each problem's difficulty; by default it is the share of right ones among `level_samples`
+    further samples, which no method chooses from: above two thirds easy, below one third hard. `report` hears
+    (what, done, of). Raises BadInput where a method lacks its model.
     """
     _check(problems, policy, settings, orm, prm)
     seeds = [s.model_copy(update={"text": "", "acts": (), "steps": ()}) for s in problems]
@@ -115,7 +117,7 @@ def evaluate(
                 values[method, n] = np.array([chosen_right(row, n, choice) for row in attempts])
                 tokens[method, n] = n * mean
     if "greedy" in settings.methods:
-        greedy = _sampled(seeds, policy, verifier, settings, 1, 0.0, report)
+        greedy = _sampled(seeds, policy, verifier, settings, 1, 0.0, report, "greedy")
         values["greedy", 1] = np.array([float(t.outcome is Outcome.CORRECT) for [(t, _)] in greedy])
         tokens["greedy", 1] = float(np.mean([t.tokens for [(t, _)] in greedy]))
     failed: dict[str, int] = {}
@@ -127,7 +129,7 @@ def evaluate(
                 values[name, n], tokens[name, n] = found.right, found.tokens
                 if found.failed:
                     failed[f"{name}@{n}"] = found.failed
-    named = levels if levels is not None else _levels(attempts, len(seeds))
+    named = levels if levels is not None else _levels(seeds, policy, verifier, settings, report)
     return Evaluation(
         problems=len(seeds),
         levels={level: named.count(level) for level in dict.fromkeys(_ordered(named))},
@@ -167,9 +169,9 @@ def _attempts(
     n: int,
     orm: OutcomeModel | None,
     prm: RewardModel | None,
-    report: Callable[[str, int, int], None],
+    report: Report,
 ) -> list[list[Attempt]]:
-    sampled = _sampled(seeds, policy, verifier, settings, n, settings.temperature, report)
+    sampled = _sampled(seeds, policy, verifier, settings, n, settings.temperature, report, "sampling")
     traces = [trace for row in sampled for trace, _ in row]
     by_orm = iter(_by_orm(orm, traces) if orm is not None and "orm" in settings.methods else ())
     by_prm = iter(_by_prm(prm, traces) if prm is not None and "prm" in settings.methods else ())
@@ -196,17 +198,17 @@ def _sampled(
     settings: EvaluateSettings,
     n: int,
     temperature: float,
-    report: Callable[[str, int, int], None],
+    report: Report,
+    what: str,
 ) -> list[list[tuple[Trace, Sample]]]:
-    """`n` verified traces per problem, with the samples that they are."""
+    """`n` verified traces per problem, with the samples that they are; `what` names the draw."""
     out: list[list[tuple[Trace, Sample]]] = []
-    what = "sampling" if temperature else "greedy"
     for start in range(0, len(seeds), _AT_ONCE):
         part = seeds[start : start + _AT_ONCE]
         requests = [
             SampleRequest(
                 policy.prompt(seed.question),
-                rng_key(settings.seed, seed.seed_id, "evaluate"),
+                rng_key(settings.seed, seed.seed_id, f"evaluate {what}"),
                 n=n,
                 max_tokens=settings.max_tokens,
                 temperature=temperature,
@@ -301,7 +303,7 @@ def _searched(
     settings: SearchSettings,
     run_seed: int,
     prm: RewardModel | None,
-    report: Callable[[str, int, int], None],
+    report: Report,
     what: str,
 ) -> _Found:
     """One blind game per problem; a game that failed counts as wrong."""
@@ -321,10 +323,14 @@ def _searched(
     return _Found(np.array(right), tokens / len(seeds), failed)
 
 
-def _levels(attempts: list[list[Attempt]] | None, n: int) -> list[str]:
-    if attempts is None:
-        return ["all"] * n
-    shares = [sum(a.right for a in row) / len(row) for row in attempts]
+def _levels(
+    seeds: Sequence[Seed], policy: Policy, verifier: Verifier, settings: EvaluateSettings, report: Report
+) -> list[str]:
+    n = settings.level_samples
+    if not n:
+        return ["all"] * len(seeds)
+    sampled = _sampled(seeds, policy, verifier, settings, n, settings.temperature, report, "levels")
+    shares = [sum(t.outcome is Outcome.CORRECT for t, _ in row) / n for row in sampled]
     return [LEVELS[0] if s > 2 / 3 else LEVELS[2] if s < 1 / 3 else LEVELS[1] for s in shares]
 
 
