@@ -5,26 +5,27 @@ it sits in, so batches are formed from requests sorted by prompt length and key,
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..schemas import generator
 from . import prompts as prompting
 from .folder import content_hash_of, load_model, load_tokenizer, local_folder, model_name
 from .policy import Finish, Sample, SampleRequest
-from .sampling import Drawn, Engine, Row
+from .sampling import Drawn, Engine, Row, StopSet
 from .tokenizer import knows_tags
+from .work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-T = TypeVar("T")
-
 
 class LocalPolicy:
-    """A causal LM as a policy (see `models.policy.Policy`). One thread, one process."""
+    """A causal LM as a policy (see `models.policy.Policy`). One thread, one process.
+
+    `work` counts what all its sampling has cost.
+    """
 
     def __init__(
         self,
@@ -37,12 +38,16 @@ class LocalPolicy:
     ) -> None:
         self.model, self.tokenizer, self._name, self._hash = model, tokenizer, name, hash
         self.batch_rows = batch_rows
+        self.work = Work()
         ends = model.generation_config.eos_token_id if model.generation_config else None
-        self._ends = sorted({*_ids(ends), *_ids(tokenizer.eos_token_id)})
+        self.ends = sorted({*_ids(ends), *_ids(tokenizer.eos_token_id)})
         pad = tokenizer.pad_token_id
-        self._hidden = {*self._ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
-        self._engine = Engine(model, pad if pad is not None else 0)
-        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+        self.pad = pad if pad is not None else 0
+        config = model.config.get_text_config()
+        self.context = getattr(config, "max_position_embeddings", None) or 1 << 30
+        self._hidden = {*self.ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
+        self._may_stop: dict[tuple[str, ...], list[bool]] = {}
+        self._anchors: dict[int, int] = {}
 
     @classmethod
     def load(cls, path_or_name: str, device: str = "auto", batch_rows: int = 256) -> "LocalPolicy":
@@ -75,96 +80,43 @@ class LocalPolicy:
     def prompt(self, question: str, prefix: str = "") -> str:
         return prompting.prompt(self.tokenizer, question, prefix)
 
+    def stream(self) -> "Stream":
+        """Requests under way, which share what they begin with for as long as the stream lasts."""
+        return Stream(self)
+
     def sample(self, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
         """`n` samples per request, in the order of the requests.
 
-        A prompt that leaves no room in the model's context, or a batch that leaves none in its memory,
+        A prompt that leaves no room in the model's context, or a row that leaves none in its memory,
         gives samples whose `finish` is "error". `tokens` and `logprob` count the end-of-sequence token.
         """
-        ids, _ = prompting.encode(self.tokenizer, [r.prompt for r in requests])
-        out: list[list[Sample]] = [[] for _ in requests]
-        rows: list[tuple[int, int]] = []
-        order = sorted(range(len(requests)), key=lambda i: (len(ids[i]), requests[i].key, requests[i].prompt))
-        for i in order:
-            room = self._context - len(ids[i])
-            if not ids[i] or room <= 0:
-                why = f"a prompt of {len(ids[i])} tokens in a context of {self._context}"
-                out[i] = [Sample("", 0, "error", error=why)] * requests[i].n
-            else:
-                rows += [(i, k) for k in range(requests[i].n)]
-        for batch in _chunks(rows, self.batch_rows):
-            samples = self._sample_batch(requests, ids, batch)
-            for (i, _), sample in zip(batch, samples, strict=True):
-                out[i].append(sample)
-        return out
+        return self.stream().sample(requests)
 
     def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """For each prompt the log-probability of each of its continuations, summed over tokens.
 
         Each prompt is prefilled once. -inf where prompt and continuation exceed the model's context.
         """
-        ids, _ = prompting.encode(self.tokenizer, prompts)
-        tails = [self._continue(p, row, c) for p, row, c in zip(prompts, ids, continuations, strict=True)]
-        out = [[float("-inf")] * len(c) for c in continuations]
-        order = sorted(range(len(prompts)), key=lambda i: (len(ids[i]), prompts[i]))
-        rows = [
-            (i, j)
-            for i in order
-            for j, tail in enumerate(tails[i])
-            if ids[i] and len(ids[i]) + len(tail) <= self._context
-        ]
-        for batch in _chunks(rows, self.batch_rows):
-            local = {i: p for p, i in enumerate(dict.fromkeys(i for i, _ in batch))}
-            scores = self._engine.score([ids[i] for i in local], [(local[i], tails[i][j]) for i, j in batch])
-            for (i, j), score in zip(batch, scores, strict=True):
-                out[i][j] = score
-        return out
+        return self.stream().logprobs(prompts, continuations)
 
-    def _sample_batch(
-        self, requests: Sequence[SampleRequest], ids: list[list[int]], batch: list[tuple[int, int]]
-    ) -> list[Sample]:
-        local = {i: p for p, i in enumerate(dict.fromkeys(i for i, _ in batch))}
-        stop_sets = sorted({requests[i].stop for i in local if requests[i].stop})
-        rows = []
-        for i, k in batch:
-            r = requests[i]
-            length = min(r.max_tokens, self._context - len(ids[i]))
-            uniforms = generator(f"{r.key}/{k}").random(length).tolist()
-            rows.append(Row(local[i], uniforms, r.temperature, stop_sets.index(r.stop) if r.stop else -1))
-
-        def text(i: int, tokens: list[int]) -> str:
-            return self._text(ids[i], tokens)
-
-        try:
-            drawn = self._engine.draw(
-                [ids[i] for i in local],
-                rows,
-                self._ends,
-                self._may_stop(stop_sets),
-                lambda r, tokens: _stop_end(text(batch[r][0], tokens), requests[batch[r][0]].stop) >= 0,
-            )
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                return [Sample("", 0, "error", error="out of memory")]
-            half = len(batch) // 2
-            return [
-                s for part in (batch[:half], batch[half:]) for s in self._sample_batch(requests, ids, part)
-            ]
-        return [
-            _sample(text(i, d.tokens), d, requests[i].stop) for (i, _), d in zip(batch, drawn, strict=True)
-        ]
-
-    def _text(self, prompt: list[int], tokens: list[int]) -> str:
+    def text(self, prompt: Sequence[int], tokens: Sequence[int]) -> str:
         """The tokens' text as it reads after the prompt: some decoders drop a space at a text's start."""
-        anchor = prompt[-1:]
-        before = self._decode(anchor)
-        return self._decode([*anchor, *(t for t in tokens if t not in self._hidden)])[len(before) :]
+        anchor = prompt[-1]
+        if anchor not in self._anchors:
+            self._anchors[anchor] = len(self._decode([anchor]))
+        return self._decode([anchor, *(t for t in tokens if t not in self._hidden)])[self._anchors[anchor] :]
 
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+    def as_sample(self, prompt: Sequence[int], drawn: Drawn, stops: tuple[str, ...]) -> Sample:
+        """What was drawn after a prompt, as text that ends where it should."""
+        if drawn.error is not None:
+            return Sample("", 0, "error", error=drawn.error)
+        text = self.text(prompt, drawn.tokens)
+        end = stop_end(text, stops)
+        finish: Finish = "stop" if drawn.stopped else "length"
+        return Sample(text[:end] if end >= 0 else text, len(drawn.tokens), finish, drawn.logprob)
 
-    def _continue(self, prompt: str, ids: list[int], continuations: Sequence[str]) -> list[list[int]]:
-        """Tokens of each continuation as the tokenizer cuts them after this prompt."""
+    def continued(self, prompt: str, ids: list[int], continuations: Sequence[str]) -> list[list[int]]:
+        """Tokens of each continuation as the tokenizer cuts them after this prompt (tokens `ids`)."""
         joint, _ = prompting.encode(self.tokenizer, [prompt + c for c in continuations])
         return [
             row[len(ids) :]
@@ -173,36 +125,142 @@ class LocalPolicy:
             for row, c in zip(joint, continuations, strict=True)
         ]
 
+    def may_stop(self, stops: tuple[str, ...]) -> list[bool]:
+        """For each token whether a text may hold one of these strings for the first time after it.
+
+        Its own text holds the whole of one, or begins with an end of one, or is a piece of a character.
+        """
+
+        def may(piece: str, stop: str) -> bool:
+            return stop in piece or any(stop.endswith(piece[:k]) for k in range(1, len(piece) + 1))
+
+        if stops not in self._may_stop:
+            self._may_stop[stops] = ["\ufffd" in p or any(may(p, s) for s in stops) for p in self._pieces]
+        return self._may_stop[stops]
+
     @cached_property
     def _pieces(self) -> list[str]:
-        return [self._decode([i]) for i in range(self._engine.vocabulary)]
+        """Each token's text inside a text: after the token of a letter."""
+        [anchor], _ = prompting.encode(self.tokenizer, ["a"])
+        before = len(self._decode(anchor))
+        vocabulary = int(self.model.config.get_text_config().vocab_size)
+        return [self._decode([*anchor, i])[before:] for i in range(vocabulary)]
 
-    def _may_stop(self, stop_sets: Sequence[tuple[str, ...]]) -> torch.Tensor:
-        """(S, V): tokens after which a text may end in one of the stop strings.
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
-        Those that hold a stop's last character, and those whose own text says too little: a piece of a
-        character, or a space that the decoder drops.
+
+class Stream:
+    """Requests of one policy under way: what the earlier ones computed serves the later ones.
+
+    Order matters only between calls: the requests of one call are sorted by key.
+    """
+
+    def __init__(self, policy: LocalPolicy) -> None:
+        self.policy = policy
+        self._engine = Engine(
+            policy.model, ends=policy.ends, pad=policy.pad, rows=policy.batch_rows, work=policy.work
+        )
+        self._stops: dict[tuple[str, ...], int] = {(): -1}
+        self._open: dict[int, _Open] = {}
+        self._of_row: dict[int, tuple[int, int]] = {}
+        self._done: list[tuple[int, list[Sample]]] = []
+        self._requests = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._done or self._engine.busy)
+
+    def enter(self, requests: Sequence[SampleRequest]) -> range:
+        """Put requests under way; returns their numbers, in order."""
+        numbers = range(self._requests, self._requests + len(requests))
+        self._requests += len(requests)
+        ids, _ = prompting.encode(self.policy.tokenizer, [r.prompt for r in requests])
+        rows: list[Row] = []
+        owners: list[tuple[int, int]] = []
+        for i in sorted(range(len(requests)), key=lambda i: (requests[i].key, requests[i].prompt)):
+            request, prompt, number = requests[i], tuple(ids[i]), numbers[i]
+            room = self.policy.context - len(prompt)
+            if not prompt or room <= 0 or not request.n:
+                why = f"a prompt of {len(prompt)} tokens in a context of {self.policy.context}"
+                self._done.append((number, [Sample("", 0, "error", error=why)] * request.n))
+                continue
+            self._open[number] = _Open(prompt, request.stop, request.n, {})
+            length = min(request.max_tokens, room)
+            stops = self._stop_set(request.stop)
+            for k in range(request.n):
+                uniforms = generator(f"{request.key}/{k}").random(length).tolist()
+                rows.append(Row(prompt, uniforms, request.temperature, stops))
+                owners.append((number, k))
+        self._of_row |= zip(self._engine.enter(rows), owners, strict=True)
+        return numbers
+
+    def advance(self) -> list[tuple[int, list[Sample]]]:
+        """Decode until requests are done; returns them with their samples. None where none is under way.
+
+        It goes on until an eighth of the rows have ended, so that the next requests come in numbers.
         """
-        marks = [
-            [not p or "\ufffd" in p or any(s[-1] in p for s in stops) for p in self._pieces]
-            for stops in stop_sets
-        ]
-        return torch.tensor(marks or [[False]], dtype=torch.bool)
+        done, self._done = self._done, []
+        ended = 0
+        while self._engine.busy and not (done and ended >= self.policy.batch_rows / 8):
+            for ticket, drawn in self._engine.advance():
+                ended += 1
+                number, k = self._of_row.pop(ticket)
+                request = self._open[number]
+                request.samples[k] = self.policy.as_sample(request.prompt, drawn, request.stop)
+                if len(request.samples) == request.n:
+                    done.append((number, [request.samples[k] for k in range(request.n)]))
+                    del self._open[number]
+        return done
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
+        """As the policy's own, sharing what this stream has computed so far."""
+        numbers = self.enter(requests)
+        done = dict[int, list[Sample]]()
+        while len(done) < len(requests):
+            done |= self.advance()
+        return [done[number] for number in numbers]
+
+    def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """As the policy's own, sharing what this stream has computed so far."""
+        ids, _ = prompting.encode(self.policy.tokenizer, prompts)
+        out = [[float("-inf")] * len(c) for c in continuations]
+        places, rows = [], []
+        for i, (prompt, head, texts) in enumerate(zip(prompts, ids, continuations, strict=True)):
+            for j, tail in enumerate(self.policy.continued(prompt, head, texts)):
+                if head and len(head) + len(tail) <= self.policy.context:
+                    places.append((i, j))
+                    rows.append((tuple(head), tuple(tail)))
+        for (i, j), score in zip(places, self._engine.score(rows), strict=True):
+            out[i][j] = score
+        return out
+
+    def _stop_set(self, stops: tuple[str, ...]) -> int:
+        if stops not in self._stops:
+            policy = self.policy
+            self._stops[stops] = len(self._engine.stop_sets)
+            self._engine.stop_sets.append(
+                StopSet(
+                    policy.may_stop(stops),
+                    lambda prompt, tokens: stop_end(policy.text(prompt, tokens), stops) >= 0,
+                )
+            )
+        return self._stops[stops]
 
 
-def _sample(text: str, drawn: Drawn, stops: tuple[str, ...]) -> Sample:
-    end = _stop_end(text, stops)
-    finish: Finish = "stop" if drawn.stopped else "length"
-    return Sample(text[:end] if end >= 0 else text, len(drawn.tokens), finish, drawn.logprob)
+@dataclass(slots=True)
+class _Open:
+    """A request under way: its prompt's tokens, and its samples so far by index."""
+
+    prompt: tuple[int, ...]
+    stop: tuple[str, ...]
+    n: int
+    samples: dict[int, Sample]
 
 
-def _stop_end(text: str, stops: tuple[str, ...]) -> int:
+def stop_end(text: str, stops: tuple[str, ...]) -> int:
     """Where the first stop string ends in the text; -1 where there is none."""
     return min((at + len(s) for s in stops if (at := text.find(s)) >= 0), default=-1)
-
-
-def _chunks(items: list[T], size: int) -> list[list[T]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
 def _ids(value: Any) -> list[int]:

@@ -1,32 +1,46 @@
-"""Batched sampling over a causal LM's forward pass and its key/value cache.
+"""The rollout engine: many samples of many prompts over one causal LM, no token computed twice.
 
-Shapes: P prompts, R rows (samples), T columns (left-padded), V vocabulary, S sets of stop strings.
+Rows decode together and leave when they end; waiting rows take their seats. What several prompts begin with
+is computed once: a prompt is prefilled as part of the longest that holds it, and its keys and values are
+forked wherever one is to be continued.
+
+Shapes: R rows (samples), Q new tokens a row, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from inspect import signature
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+
+from .fused import FusedDecoder
+from .prefixes import Prefixes, common
+from .slots import Prefix, Slots
+from .work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Finished rows leave a batch once they are this share of it: to leave costs a copy of the cache.
-_LEAVE = 0.125
+Ids = tuple[int, ...]
+
+_RESEAT = 1 / 32  # seats change once this share of the rows can: to change costs copies of keys and values
+_WORTH = 16  # tokens that two prompts must share for one to wait until the other is computed
+_PREFILL_TOKENS = 16384  # at once
+_LOGITS = 1 << 26  # entries at once
+_PREFIX_BYTES = 1 << 30
+_EXACT = 8192  # entries above which probabilities are cumulated in double precision
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sample to draw: its prompt's index, and one uniform in [0, 1) for each token it may take.
+    """One sample to draw: its prompt's tokens, and one uniform in [0, 1) for each token it may take.
 
-    `stops` is its row of `may_stop`; -1 where it has no stop strings.
+    `stops` is its entry in the engine's `stop_sets`; -1 where it has no stop strings.
     """
 
-    prompt: int
+    ids: Ids
     uniforms: Sequence[float]
     temperature: float
     stops: int = -1
@@ -34,167 +48,253 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One sample's tokens (an end-of-sequence token included), and their log-probability."""
+    """One sample's tokens (an end-of-sequence token included), and their log-probability at temperature 1."""
 
     tokens: list[int]
     logprob: float
     stopped: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopSet:
+    """Stop strings, seen from the tokens: `may_stop[t]` says whether a text may hold one once t is added.
+
+    `stops_at(prompt, tokens)` then decides.
+    """
+
+    may_stop: Sequence[bool]
+    stops_at: Callable[[Ids, list[int]], bool]
+
+
+@dataclass(slots=True)
+class _Seat:
+    ticket: int
+    row: Row
+    tokens: list[int] = field(default_factory=list)
+    logprob: float = 0.0
 
 
 class Engine:
-    """A causal LM that prefills each prompt once and decodes many rows from it."""
+    """Draws samples from one causal LM, at most `rows` at a time, and remembers what it has prefilled.
 
-    def __init__(self, model: "PreTrainedModel", pad: int) -> None:
-        self.model, self.pad = model, pad
-        accepted = signature(model.forward).parameters
-        self._positions = "position_ids" in accepted
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+    Requests of equal length are seated in the order of their entry; nothing depends on the clock.
+    """
 
-    @property
-    def vocabulary(self) -> int:
-        """V: entries of the logits, some of which the tokenizer may not use."""
-        model: Any = self.model
-        return int(model.get_output_embeddings().weight.shape[0])
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    def forward(self, ids: Tensor, mask: Tensor, cache: DynamicCache, *, last: bool = True) -> Tensor:
-        """Float logits of the last column (R, V), or of every new one (R, T, V); the cache grows.
-
-        `ids`: (R, T) new tokens; `mask`: (R, T_cached + T), 1 where there is a token.
-        """
-        extra: dict[str, object] = dict(self._last_only) if last else {}
-        if self._positions:
-            extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        out = self.model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
-        logits: Tensor = out.logits
-        return (logits[:, -1] if last else logits).float()
-
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, DynamicCache]:
-        """Last logits (P, V), mask (P, T) and cache of left-padded prompts (none of them empty)."""
-        width = max(map(len, prompts))
-        ids = torch.tensor([[self.pad] * (width - len(p)) + list(p) for p in prompts], device=self.device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.device)
-        cache = DynamicCache(config=self.model.config)
-        return self.forward(ids, mask, cache), mask, cache
-
-    @torch.inference_mode()
-    def draw(
+    def __init__(
         self,
-        prompts: Sequence[Sequence[int]],
-        rows: Sequence[Row],
-        ends: Sequence[int],
-        may_stop: Tensor,
-        stops_at: Callable[[int, list[int]], bool],
-    ) -> list[Drawn]:
-        """One sample per row, in order.
+        model: "PreTrainedModel",
+        *,
+        ends: Iterable[int],
+        pad: int = 0,
+        rows: int = 256,
+        prefix_bytes: int = _PREFIX_BYTES,
+        work: Work | None = None,
+    ) -> None:
+        self.model, self.pad = model, pad
+        self.rows = self._most = rows
+        self.ends = frozenset(ends)
+        self.stop_sets: list[StopSet] = []
+        self.work = work if work is not None else Work()
+        self._fused = FusedDecoder(model) if FusedDecoder.fits(model) else None
+        self._slots = Slots(model, self._fused)
+        self._prefixes = Prefixes(prefix_bytes)
+        self._queue: list[tuple[int, int, Row]] = []
+        self._whole: dict[Ids, Ids] = {}
+        self._seats: list[_Seat | None] = []
+        self._tickets = 0
+        self._failed: list[tuple[int, Drawn]] = []
 
-        A row ends at a token of `ends`, when its uniforms are used up, or when `stops_at(row, tokens)`: asked
-        only after tokens which `may_stop` (S, V) marks for the row's stop strings.
-        """
-        logits, mask, cache = self.prefill(prompts)
-        owner = torch.tensor([row.prompt for row in rows], device=self.device)
-        logits, mask = logits[owner], mask[owner]
-        cache.batch_select_indices(owner)
-        samples = _Samples(rows, self.pad, self.device)
-        may_stop, end_ids = may_stop.to(self.device), torch.tensor(list(ends), device=self.device)
-        while True:
-            tokens = samples.draw(logits)
-            ended = torch.isin(tokens, end_ids)
-            for r in samples.to_ask(tokens, may_stop, ended):
-                ended[r] = stops_at(*samples.so_far(r))
-            going = samples.advance(ended)
-            n = int(going.sum())
-            if n == 0:
-                return samples.results()
-            if n <= (1 - _LEAVE) * len(going):
-                keep = going.nonzero()[:, 0]
-                tokens, mask, going = tokens[keep], mask[keep], going[keep]
-                cache.batch_select_indices(keep)
-                samples.keep(keep)
-            # A finished row takes no more positions: it may stand at the end of the model's context.
-            mask = torch.cat([mask, going[:, None].to(mask.dtype)], dim=-1)
-            logits = self.forward(tokens[:, None], mask, cache)
+    @property
+    def busy(self) -> bool:
+        return bool(self._queue or self._seats or self._failed)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that have no seat yet."""
+        return len(self._queue)
+
+    def enter(self, rows: Sequence[Row]) -> range:
+        """Queue these rows; returns their tickets, in order."""
+        first = self._tickets
+        self._tickets += len(rows)
+        prompts = {row.ids for row in rows}
+        self.work.asked += sum(map(len, prompts))
+        self._whole |= _wholes({ids[:-1] for ids in prompts})
+        for ticket, row in enumerate(rows, first):
+            heapq.heappush(self._queue, (len(row.ids), ticket, row))
+        return range(first, self._tickets)
 
     @torch.inference_mode()
-    def score(
-        self, prompts: Sequence[Sequence[int]], rows: Sequence[tuple[int, Sequence[int]]]
-    ) -> list[float]:
-        """Log-probability of each (prompt's index, tokens), summed over tokens; 0 for no tokens."""
-        width = max(len(tokens) for _, tokens in rows)
-        if width == 0:
-            return [0.0] * len(rows)
-        logits, mask, cache = self.prefill(prompts)
-        owner = torch.tensor([p for p, _ in rows], device=self.device)
-        ids = torch.tensor([[*t, *[self.pad] * (width - len(t))] for _, t in rows], device=self.device)
-        real = torch.tensor([[1] * len(t) + [0] * (width - len(t)) for _, t in rows], device=self.device)
-        scores = token_scores(logits[owner][:, None], ids[:, :1])
-        if width > 1:
-            cache.batch_select_indices(owner)
-            seen = torch.cat([mask[owner], real[:, :-1]], dim=-1)
-            following = self.forward(ids[:, :-1], seen, cache, last=False)
-            scores = torch.cat([scores, token_scores(following, ids[:, 1:])], dim=-1)
-        total: list[float] = torch.where(real > 0, scores, 0.0).double().sum(-1).tolist()
-        return total
+    def advance(self) -> list[tuple[int, Drawn]]:
+        """Draw one token in every row; returns the samples that ended with it, by ticket."""
+        try:
+            self._reseat()
+            ended = self._step() if self._seats else []
+        except torch.OutOfMemoryError:
+            self._make_room()
+            ended = []
+        ended, self._failed = self._failed + ended, []
+        return ended
 
+    @torch.inference_mode()
+    def score(self, rows: Sequence[tuple[Ids, Ids]]) -> list[float]:
+        """Log-probability of each (prompt, continuation), summed over the continuation's tokens.
 
-class _Samples:
-    """What has been drawn so far: `live[r]` is the sample that row r of the shrinking batch draws."""
+        Continuations that differ in their last token alone are one row.
+        """
+        prompts = {prompt for prompt, tail in rows if tail}
+        self.work.asked += sum(map(len, prompts))
+        prefixes = self._ensure({prompt[:-1] for prompt in prompts})
+        distinct = sorted({(len(tail), prompt, tail[:-1]) for prompt, tail in rows if tail})
+        table: dict[tuple[Ids, Ids], tuple[Tensor, int]] = {}
+        vocabulary = int(self.model.config.get_text_config().vocab_size)
+        for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
+            width = part[-1][0]
+            slots = Slots(self.model, self._fused)
+            for r, (_, prompt, _) in enumerate(part):
+                slots.fill([r], prefixes[prompt[:-1]], len(prompt) - 1)
+            ids = [_padded([prompt[-1], *head], width, self.pad) for _, prompt, head in part]
+            logits = slots.forward(torch.tensor(ids, device=self.model.device), last=width == 1)
+            self.work.computed += len(part) * width
+            self.work.scored += sum(size for size, _, _ in part)
+            scores = logits.log_softmax(-1).view(len(part), width, -1)
+            for r, (_, prompt, head) in enumerate(part):
+                table[prompt, head] = (scores, r)
+        out = []
+        for prompt, tail in rows:
+            total = 0.0
+            if tail:
+                scores, r = table[prompt, tail[:-1]]
+                at = torch.arange(len(tail), device=scores.device)
+                total = float(scores[r, at, torch.tensor(tail, device=scores.device)].double().sum())
+            out.append(total)
+        return out
 
-    def __init__(self, rows: Sequence[Row], pad: int, device: torch.device) -> None:
-        self.limit = torch.tensor([len(row.uniforms) for row in rows], device=device)
-        longest = int(self.limit.max())
-        uniforms = [[*row.uniforms, *[0.0] * (longest - len(row.uniforms))] for row in rows]
-        self.uniforms = torch.tensor(uniforms, dtype=torch.float64, device=device)
-        self.temperature = torch.tensor([row.temperature for row in rows], device=device)
-        self.stops = torch.tensor([row.stops for row in rows], device=device)
-        self.asks = any(row.stops >= 0 for row in rows)
-        self.tokens = torch.full((len(rows), longest), pad, device=device)
-        self.logprob = torch.zeros(len(rows), dtype=torch.float64, device=device)
-        self.stopped = torch.zeros(len(rows), dtype=torch.bool, device=device)
-        self.live = torch.arange(len(rows), device=device)
-        self.going = torch.ones(len(rows), dtype=torch.bool, device=device)
-        self.at = 0
+    def _step(self) -> list[tuple[int, Drawn]]:
+        seats = self._seats
+        ids = torch.tensor([[_last(seat)] for seat in seats], device=self.model.device)
+        going = torch.tensor([seat is not None for seat in seats], device=self.model.device)
+        temperature = torch.tensor([s.row.temperature if s else 0.0 for s in seats], device=ids.device)
+        uniforms = [s.row.uniforms[len(s.tokens)] if s else 0.0 for s in seats]
+        logits = self._slots.forward(ids)
+        self._slots.lengths += going
+        drawn = inverse_cdf(logits, temperature, torch.tensor(uniforms, dtype=torch.float64).to(ids.device))
+        scores = token_scores(logits[:, None], drawn[:, None])[:, 0]
+        self.work.steps += 1
+        self.work.row_steps += len(seats) - seats.count(None)
+        self.work.seats += self.rows
+        self.work.computed += len(seats)
+        ended = []
+        for i, (seat, token, score) in enumerate(zip(seats, drawn.tolist(), scores.tolist(), strict=True)):
+            if seat is None:
+                continue
+            seat.tokens.append(token)
+            seat.logprob += score
+            stopped = self._stops(seat, token)
+            if stopped or len(seat.tokens) == len(seat.row.uniforms):
+                ended.append((seat.ticket, Drawn(seat.tokens, seat.logprob, stopped)))
+                self.work.sampled += len(seat.tokens)
+                seats[i] = None
+        return ended
 
-    def draw(self, logits: Tensor) -> Tensor:
-        """Each row's next token (R,), from logits (R, V)."""
-        drawn = inverse_cdf(logits, self.temperature[self.live], self.uniforms[self.live, self.at])
-        self.tokens[self.live, self.at] = drawn
-        score = token_scores(logits[:, None], drawn[:, None])[:, 0]
-        self.logprob[self.live] += torch.where(self.going, score, 0.0).double()
-        return drawn
+    def _stops(self, seat: _Seat, token: int) -> bool:
+        if token in self.ends:
+            return True
+        if seat.row.stops < 0:
+            return False
+        stops = self.stop_sets[seat.row.stops]
+        return stops.may_stop[token] and stops.stops_at(seat.row.ids, seat.tokens)
 
-    def to_ask(self, tokens: Tensor, may_stop: Tensor, ended: Tensor) -> list[int]:
-        """Rows whose text may now end in a stop string."""
-        if not self.asks:
-            return []
-        stops = self.stops[self.live]
-        asked: list[int] = (
-            ((stops >= 0) & may_stop[stops, tokens] & self.going & ~ended).nonzero()[:, 0].tolist()
-        )
-        return asked
+    def _reseat(self) -> None:
+        """Waiting rows take the free seats; where none waits, the last rows do: the batch stays dense."""
+        seats = self._seats
+        vacant = [i for i, seat in enumerate(seats) if seat is None]
+        entering = min(self.rows - len(seats) + len(vacant), len(self._queue))
+        if not vacant and not entering:
+            return
+        if max(entering, len(vacant)) < _RESEAT * len(seats):
+            return
+        rows = heapq.nsmallest(entering, self._queue)
+        prefixes = self._ensure({row.ids[:-1] for _, _, row in rows})
+        for _ in rows:
+            heapq.heappop(self._queue)
+        taken = [*vacant, *range(len(seats), len(seats) + entering)][:entering]
+        seats += [None] * (entering - len(vacant))
+        by_prompt: dict[Ids, list[int]] = {}
+        for i, (_, ticket, row) in zip(taken, rows, strict=True):
+            seats[i] = _Seat(ticket, row)
+            by_prompt.setdefault(row.ids, []).append(i)
+        for ids, at in by_prompt.items():
+            self._slots.fill(at, prefixes[ids[:-1]], len(ids) - 1)
+        self._close_ranks(vacant[entering:])
+        if not self._queue:
+            self._whole.clear()
 
-    def so_far(self, r: int) -> tuple[int, list[int]]:
-        """The sample that row r draws, and its tokens."""
-        sample = int(self.live[r])
-        return sample, self.tokens[sample, : self.at + 1].tolist()
+    def _close_ranks(self, holes: list[int]) -> None:
+        left = len(self._seats) - len(holes)
+        movers = [i for i in range(left, len(self._seats)) if self._seats[i] is not None]
+        to = [i for i in holes if i < left]
+        if movers:
+            self._slots.move(to, movers)
+            for a, b in zip(to, movers, strict=True):
+                self._seats[a] = self._seats[b]
+        del self._seats[left:]
+        self._slots.keep(left)
 
-    def advance(self, ended: Tensor) -> Tensor:
-        """Goes to the next token; returns the rows (R,) that want one."""
-        self.at += 1
-        now = self.live[ended & self.going]
-        self.stopped[now], self.limit[now] = True, self.at
-        self.going = self.limit[self.live] > self.at
-        return self.going
+    def _make_room(self) -> None:
+        """Out of memory: half of the rows begin again later; a single one fails."""
+        for seat in self._seats:
+            if seat is not None:
+                self._whole[seat.row.ids[:-1]] = seat.row.ids[:-1]
+                heapq.heappush(self._queue, (len(seat.row.ids), seat.ticket, seat.row))
+        if self.rows > 1:
+            self.rows //= 2
+        else:
+            _, ticket, _ = heapq.heappop(self._queue)
+            self._failed.append((ticket, Drawn([], 0.0, False, error="out of memory")))
+            self.rows = self._most
+        self._seats.clear()
+        self._slots = Slots(self.model, self._fused)
+        self._prefixes.clear()
 
-    def keep(self, rows: Tensor) -> None:
-        self.live, self.going = self.live[rows], self.going[rows]
+    def _ensure(self, sequences: set[Ids]) -> dict[Ids, Prefix | None]:
+        """Keys and values of each sequence, perhaps as the beginning of a longer one; None for no tokens."""
+        wanted = _wholes({self._whole.get(ids, ids) for ids in sequences})
+        found: dict[Ids, Prefix | None] = {(): None}
+        todo = []
+        for ids in sorted(set(wanted.values())):
+            prefix, shared = self._prefixes.longest(ids)
+            found[ids] = prefix
+            if shared < len(ids):
+                todo.append((ids, prefix, shared))
+        while todo:
+            now: list[tuple[Ids, Prefix | None, int]] = []
+            later: list[Ids] = []
+            for ids, prefix, shared in todo:
+                if now and common(now[-1][0], ids) - shared >= _WORTH:
+                    later.append(ids)
+                else:
+                    now.append((ids, prefix, shared))
+            now.sort(key=lambda row: len(row[0]) - row[2])
+            for part in _parts(now, lambda row: len(row[0]) - row[2], _PREFILL_TOKENS):
+                for prefix in self._prefill(part):
+                    found[prefix.ids] = prefix
+                    self._prefixes.put(prefix)
+            todo = [(ids, *self._prefixes.longest(ids)) for ids in later]
+        return {ids: found[wanted[self._whole.get(ids, ids)]] for ids in sequences}
 
-    def results(self) -> list[Drawn]:
-        columns = (self.tokens.tolist(), self.limit.tolist(), self.logprob.tolist(), self.stopped.tolist())
-        return [Drawn(row[:n], lp, stopped) for row, n, lp, stopped in zip(*columns, strict=True)]
+    def _prefill(self, rows: Sequence[tuple[Ids, Prefix | None, int]]) -> list[Prefix]:
+        """Compute what each row's known beginning lacks."""
+        width = max(len(ids) - shared for ids, _, shared in rows)
+        slots = Slots(self.model, self._fused)
+        for r, (_, prefix, shared) in enumerate(rows):
+            slots.fill([r], prefix, shared)
+        new = [_padded(ids[shared:], width, self.pad) for ids, _, shared in rows]
+        slots.forward(torch.tensor(new, device=self.model.device))
+        self.work.prefilled += sum(len(ids) - shared for ids, _, shared in rows)
+        self.work.computed += len(rows) * width
+        return [slots.take(r, ids) for r, (ids, _, _) in enumerate(rows)]
 
 
 def token_scores(logits: Tensor, ids: Tensor) -> Tensor:
@@ -211,7 +311,40 @@ def inverse_cdf(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Tensor
     if bool(greedy.all()):
         return logits.argmax(-1)
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
-    cumulated = scaled.softmax(-1).cumsum(-1, dtype=torch.float64)
-    at = uniforms[:, None] * cumulated[:, -1:]
+    dtype = torch.float64 if logits.shape[-1] > _EXACT else torch.float32
+    cumulated = scaled.softmax(-1).cumsum(-1, dtype=dtype)
+    at = (uniforms[:, None] * cumulated[:, -1:]).to(dtype)
     drawn = torch.searchsorted(cumulated, at, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
     return torch.where(greedy, logits.argmax(-1), drawn)
+
+
+def _wholes(sequences: set[Ids]) -> dict[Ids, Ids]:
+    """For each sequence the longest of them that begins with it."""
+    out: dict[Ids, Ids] = {}
+    whole: Ids = ()
+    for ids in sorted(sequences, reverse=True):
+        if whole[: len(ids)] != ids:
+            whole = ids
+        out[ids] = whole
+    return out
+
+
+def _parts(rows: Sequence[Any], size: Callable[[Any], int], limit: int) -> list[list[Any]]:
+    """Consecutive rows, sorted by size, in parts of at most `limit` (rows times the largest size)."""
+    parts: list[list[Any]] = []
+    for row in rows:
+        if parts and (len(parts[-1]) + 1) * size(row) <= limit:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
+def _padded(ids: Sequence[int], width: int, pad: int) -> list[int]:
+    return [*ids, *[pad] * (width - len(ids))]
+
+
+def _last(seat: _Seat | None) -> int:
+    if seat is None:
+        return 0
+    return seat.tokens[-1] if seat.tokens else seat.row.ids[-1]
