@@ -98,7 +98,7 @@ def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | as
                 words = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
                 yield "connective", node, _exchanged(node, first, second, words, lines)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _TWINS:
-                yield "twin", node, f"{_TWINS[name]}({', '.join(map(ast.unparse, args))})"
+                yield "twin", node.func, _TWINS[name]
             case ast.Return(value=ast.Constant(value=bool(b))):
                 yield "truth", node, f"return {not b}"
             case ast.Subscript(
