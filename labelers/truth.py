@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict
 
 from ..generators import families
-from ..schemas import Outcome, Trace, labels
+from ..schemas import Origin, Outcome, Trace, labels
 
 BINS = 5
 
@@ -64,23 +64,28 @@ class Truth(BaseModel):
         return sum(abs(q - clean) for _, q, clean in self.bins) / n if n else None
 
 
-def compare(traces: Iterable[Trace], threshold: float = 0.0) -> Truth:
-    """The labels of these traces against the checker; traces that it does not know are passed over."""
+def compare(traces: Iterable[Trace], threshold: float = 0.0, *, seeds: bool = False) -> Truth:
+    """The labels of steps that a policy wrote, or of the seeds' own, against the checker.
+
+    They stand apart, since a seed's mistakes are planted and soon mended: the policy, which learnt to mend
+    them, succeeds from a prefix with one. Traces that the checker does not know are passed over.
+    """
     total = Truth()
     for trace in traces:
         if not trace.measured:
             continue
         truth = families.check(trace.question, trace.text)
         if truth is not None and len(truth.clean) == len(trace.steps):
-            total = total.add(_one(trace, truth, threshold))
+            total = total.add(_one(trace, truth, threshold, seeds))
     return total
 
 
-def _one(trace: Trace, truth: families.StepTruth, threshold: float) -> Truth:
+def _one(trace: Trace, truth: families.StepTruth, threshold: float, seeds: bool) -> Truth:
     hard = labels.hard(trace, threshold)
     one = Truth()
     bins = [list(b) for b in one.bins]
-    measured = [i for i, s in enumerate(trace.steps) if s.n_rollouts and not s.reason]
+    evident = [i for i, s in enumerate(trace.steps) if s.n_rollouts and not s.reason]
+    measured = [i for i in evident if (trace.steps[i].origin is Origin.POLICY) != seeds]
     for i in measured:
         kind = ("true" if hard[i] == truth.clean[i] else "false") + ("_positive" if hard[i] else "_negative")
         setattr(one, kind, getattr(one, kind) + 1)
@@ -88,7 +93,8 @@ def _one(trace: Trace, truth: families.StepTruth, threshold: float) -> Truth:
             b = bins[min(int(q * BINS), BINS - 1)]
             b[0], b[1], b[2] = b[0] + 1, b[1] + q, b[2] + truth.clean[i]
     one.bins = [(int(n), float(q), int(c)) for n, q, c in bins]
-    if trace.outcome is Outcome.WRONG and measured and truth.first_error is not None:
+    own = any(s.origin is Origin.POLICY for s in trace.steps)
+    if trace.outcome is Outcome.WRONG and evident and own and not seeds and truth.first_error is not None:
         said = labels.first_error(hard)
         one.wrong_traces = 1
         one.first_error_exact = int(said == truth.first_error)

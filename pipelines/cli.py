@@ -369,7 +369,7 @@ def inspect(
     from . import inspect as view
 
     if as_json:
-        _print_json(view.summary(folder))
+        _print_json(view.summary(folder, table=table, where=where, n=n))
     else:
         view.inspect(folder, table=table, where=where, n=n, console=Console())
 

@@ -30,7 +30,7 @@ def figures(manifest: Manifest) -> list[Section]:
     sections = [_traces(manifest), _cost(manifest), _steps(manifest)]
     if manifest.totals.acts:
         sections.append(_acts(manifest))
-    if manifest.totals.truth.measured:
+    if manifest.totals.truth.measured or manifest.totals.seed_truth.measured:
         sections += [_truth(manifest), _calibration(manifest)]
     if manifest.totals.solve_rates:
         sections.append(_difficulty(manifest))
@@ -89,22 +89,36 @@ def _acts(manifest: Manifest) -> Section:
 
 
 def _truth(manifest: Manifest) -> Section:
-    t = manifest.totals.truth
+    own, seeds = manifest.totals.truth, manifest.totals.seed_truth
     rows = (
-        ("step prefixes compared", f"{t.measured:,}"),
-        ("precision of `hard` (labelled right, and truly without an open error)", share(t.precision)),
-        ("recall of `hard` (truly without an open error, and labelled right)", share(t.recall)),
-        ("wrong traces compared", f"{t.wrong_traces:,}"),
-        ("their first error named exactly", share(t.exact_share)),
-        ("named within one step", share(t.near_share)),
-        ("calibration error of q against the share of clean prefixes", share(t.calibration_error)),
+        ("step prefixes compared", f"{own.measured:,}", f"{seeds.measured:,}"),
+        (
+            "precision of `hard` (labelled right, and truly without an open error)",
+            share(own.precision),
+            share(seeds.precision),
+        ),
+        (
+            "recall of `hard` (truly without an open error, and labelled right)",
+            share(own.recall),
+            share(seeds.recall),
+        ),
+        ("wrong traces compared", f"{own.wrong_traces:,}", ""),
+        ("their first error named exactly", share(own.exact_share), ""),
+        ("named within one step", share(own.near_share), ""),
+        (
+            "calibration error of q against the share of clean prefixes",
+            share(own.calibration_error),
+            share(seeds.calibration_error),
+        ),
     )
     return Section(
         "Labels against truth",
-        ("", ""),
+        ("", "the policy's steps", "the seeds' steps"),
         rows,
         "Truth is the seed families' step checker, which knows the first wrong step of any of their traces. "
-        "A policy that recovers from errors succeeds from wrong prefixes too; that lowers the precision.",
+        "The mistakes in seeds are planted and mended: a policy that learnt from such seeds mends them too, "
+        "and succeeds from a prefix with an open mistake. So it sometimes does from its own errors; that "
+        "lowers the precision, and is inherent to rollouts.",
     )
 
 

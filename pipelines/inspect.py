@@ -27,9 +27,21 @@ _TOP_TRANSITIONS = 12
 _BAR = 24
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """A run's counts and distributions, for machines. Raises BadInput for a folder that holds no run."""
-    return gather(Run(folder)).as_json()
+def summary(folder: Path, *, table: str = "traces", where: str | None = None, n: int = 3) -> dict[str, Any]:
+    """A run's counts and distributions, and under `samples` what `inspect` would show, for machines.
+
+    They hold the table, the filter, how many rows are `passing`, and `n` of these as `rows`. Raises BadInput
+    for a folder, table or filter that is none.
+    """
+    passing = parse_where(where, table)
+    run = Run(folder)
+    samples = {
+        "table": table,
+        "where": where,
+        "passing": run.count(table, passing),
+        "rows": run.draw(table, passing, n=n),
+    }
+    return gather(run).as_json() | {"samples": samples}
 
 
 def inspect(
@@ -103,6 +115,16 @@ def _figures(run: Run, found: Statistics) -> Iterable[RenderableType | None]:
         "Which act follows which: the most frequent, in percent of all that follow the first",
         {pair: n for pair, (n, _) in follows.items()},
         {pair: whole for pair, (_, whole) in follows.items()},
+    )
+    yield _table(
+        "Which turn leads where: how often sampled traces with it are right",
+        ("turn", "traces", "right with"),
+        [
+            (f"{a} > {b}", f"{counts.total():,}", _percent(counts[Outcome.CORRECT] / counts.total()))
+            for (a, b), counts in sorted(
+                found.transition_outcomes.items(), key=lambda item: (-item[1].total(), item[0])
+            )[:_TOP_TRANSITIONS]
+        ],
     )
     yield _bars("Faults kept in traces", found.errors)
 

@@ -21,7 +21,6 @@ from ..labelers.rollouts import SEARCHES, label_shard
 from ..labelers.round_trip import label_round_trips
 from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
-from ..labelers.truth import compare
 from ..models.policy import Policy
 from ..models.pool import PolicyPool
 from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace, unit_interval
@@ -313,7 +312,7 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         totals.tokens = trips.tokens
     traces = [_finished(t, bench.tagger, job) for t in _grouped(traces)]
     totals.count(traces)
-    totals.truth = compare(traces, config.labels.threshold)
+    totals.hold_against_truth(traces, config.labels.threshold)
     tables = {
         "traces": [trace_row(t) for t in traces],
         "steps": [row for t in traces for row in step_rows(t, config.labels.threshold)],

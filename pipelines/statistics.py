@@ -60,7 +60,10 @@ class ActShare:
 
 @dataclass
 class Statistics:
-    """Counts over a run. `transitions[a, b]`: how often act b follows act a within a trace."""
+    """Counts over a run. `transitions[a, b]`: how often act b follows act a within a trace.
+
+    `transition_outcomes[a, b]`: how sampled, decided traces end in which it does so behind the copied prefix.
+    """
 
     rows: dict[str, dict[str, int]] = field(default_factory=dict)
     outcomes: Table = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Statistics:
     acts: Counter[str] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     act_outcomes: Table = field(default_factory=dict)
+    transition_outcomes: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     decided: Counter[str] = field(default_factory=Counter)
     states: Table = field(default_factory=dict)
     depths: Counter[int] = field(default_factory=Counter)
@@ -111,6 +115,10 @@ class Statistics:
             "acts": {
                 "counts": dict(self.acts.most_common()),
                 "transitions": [[*pair, n] for pair, n in self.transitions.most_common()],
+                "transition_outcomes": [
+                    [*pair, counts.total(), counts[Outcome.CORRECT]]
+                    for pair, counts in sorted(self.transition_outcomes.items())
+                ],
                 "outcomes": {
                     s.act: {
                         "n": s.n,
@@ -183,7 +191,7 @@ def _act_outcomes(
     generators: Sequence[str],
     outcomes: Sequence[str],
 ) -> None:
-    """Which acts occur behind the copied prefix of sampled, decided traces, and how these end."""
+    """Which acts and turns stand behind the copied prefix of sampled, decided traces, and how these end."""
     wanted = [g in _SAMPLED and o != Outcome.UNDECIDED for g, o in zip(generators, outcomes, strict=True)]
     out.decided.update(o for o, w in zip(outcomes, wanted, strict=True) if w)
     copied = np.minimum(np.asarray(batch.column("prefix_steps")), np.diff(steps.offsets))
@@ -194,6 +202,10 @@ def _act_outcomes(
     for row, name in seen:
         if wanted[row]:
             out.act_outcomes.setdefault(name, Counter())[outcomes[row]] += 1
+    following = np.flatnonzero((acts.row[1:] == acts.row[:-1]) & own[:-1]) if len(own) > 1 else ()
+    for row, *turn in {(int(acts.row[i]), names[int(i)], names[int(i) + 1]) for i in following}:
+        if wanted[row]:
+            out.transition_outcomes.setdefault((turn[0], turn[1]), Counter())[outcomes[row]] += 1
 
 
 def _steps(out: Statistics, batch: pa.RecordBatch) -> None:

@@ -29,7 +29,8 @@ class Totals(BaseModel):
     rejected: Counts = Field(default_factory=dict, description="reason -> rows dropped")
     solve_rates: Counts = Field(default_factory=dict, description="share solved -> questions")
     search_states: int = 0
-    truth: Truth = Field(default_factory=Truth)
+    truth: Truth = Field(default_factory=Truth, description="of the steps that a policy wrote")
+    seed_truth: Truth = Field(default_factory=Truth, description="of the seeds' own steps")
 
     def add(self, other: "Totals") -> "Totals":
         return Totals(
@@ -47,6 +48,7 @@ class Totals(BaseModel):
             solve_rates=_plus(self.solve_rates, other.solve_rates),
             search_states=self.search_states + other.search_states,
             truth=self.truth.add(other.truth),
+            seed_truth=self.seed_truth.add(other.seed_truth),
         )
 
     def count(self, traces: Iterable[Trace]) -> None:
@@ -78,8 +80,13 @@ class Totals(BaseModel):
         cost = {"seeds", "sampled", "tokens", "label_rollouts", "rejected", "search_states"}
         out = Totals(**self.model_dump(include=cost))
         out.count(traces)
-        out.truth = compare(traces, threshold)
+        out.hold_against_truth(traces, threshold)
         return out
+
+    def hold_against_truth(self, traces: Sequence[Trace], threshold: float) -> None:
+        """Compare the labels with what the families' step checker knows."""
+        self.truth = compare(traces, threshold)
+        self.seed_truth = compare(traces, threshold, seeds=True)
 
 
 def total(parts: Sequence[Totals]) -> Totals:

@@ -153,3 +153,14 @@ def test_counts_add_up_in_any_order(a: Truth, b: Truth, c: Truth) -> None:
 def test_shards_add_up_to_the_whole() -> None:
     traces = [trace(WRONG, [(8, 8), (0, 8), (3, 8), (0, 8)]), trace(RIGHT, [(8, 8), (8, 8), (2, 8), (8, 8)])]
     assert compare(traces) == compare(traces[:1]).add(compare(traces[1:]))
+
+
+def test_the_seeds_own_steps_stand_apart() -> None:
+    """A planted mistake that the policy mends would count against the labels of its own steps."""
+    t = trace(WRONG, [(8, 8), (3, 8), (0, 8), (0, 8)])
+    copied = (t.steps[0], t.steps[1].model_copy(update={"origin": Origin.PROGRAM}), *t.steps[2:])
+    mixed = t.model_copy(update={"steps": copied})
+    own, seeds = compare([mixed]), compare([mixed], seeds=True)
+    assert kinds(own) == (1, 0, 2, 0)
+    assert kinds(seeds) == (0, 1, 0, 0)
+    assert (own.wrong_traces, seeds.wrong_traces) == (1, 0)

@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,25 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         summary(tmp_path)
     with pytest.raises(BadInput, match="no such folder"):
         summary(tmp_path / "nowhere")
+
+
+def test_the_summary_holds_the_samples_that_were_asked_for(synthetic_run: Path, run: Run) -> None:
+    found = summary(synthetic_run, table="steps", where="hard=false", n=2)["samples"]
+    assert (found["table"], found["where"], len(found["rows"])) == ("steps", "hard=false", 2)
+    assert found["passing"] == run.count("steps", parse_where("hard=false", "steps"))
+    assert all(row["hard"] is False for row in found["rows"])
+    json.dumps(found)
+
+
+def test_turns_are_counted_by_outcome_behind_the_copied_prefix(run: Run) -> None:
+    expected: dict[tuple[str, str], Counter[str]] = {}
+    for row in run.draw("traces", n=10_000):
+        if row["generator"] not in ("completion", "search") or row["outcome"] == "undecided":
+            continue
+        copied = row["prefix_steps"]
+        start = row["steps"][copied - 1]["end"] if copied else 0
+        names = [a["act"] for a in row["acts"] if a["start"] >= start]
+        for turn in set(pairwise(names)):
+            expected.setdefault(turn, Counter())[row["outcome"]] += 1
+    assert gather(run).transition_outcomes == expected
+    assert expected
