@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...schemas import BadInput
 
@@ -84,6 +84,14 @@ class Message:
     line: int
     column: int
     kind: str = ""
+
+
+def messages_of(rows: Iterable[dict[str, Any]]) -> list[Message]:
+    """From Lean's own JSON."""
+    return [
+        Message(m["severity"], m["data"], m["pos"]["line"], m["pos"]["column"], str(m.get("kind", "")))
+        for m in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .backend import (
     TacticState,
     Theorem,
     TracedTactic,
+    messages_of,
 )
 from .process import LeanLimits, LeanProcess
 from .tracing import traced_tactics
@@ -90,11 +91,14 @@ class EmbeddedLean:
         return LeanError(f"{audit.reason}: {audit.evidence}".rstrip(": "), undecided=audit.proved is None)
 
     def check(self, code: str) -> list[Message]:
-        return _messages(self._lean.request(op="elaborate", code=code, options=_WITH_KERNEL))
+        return self._messages(code, _WITH_KERNEL)
 
     def trace(self, code: str) -> list[TracedTactic]:
         options = {**_WITH_KERNEL, "trace.Elab.info": True}
-        return traced_tactics(code, _messages(self._lean.request(op="elaborate", code=code, options=options)))
+        return traced_tactics(code, self._messages(code, options))
+
+    def _messages(self, code: str, options: dict[str, bool]) -> list[Message]:
+        return messages_of(self._lean.request(op="elaborate", code=code, options=options)["messages"])
 
     def audit(self, theorem: Theorem, submission: str) -> Audit:
         return next(self.audit_many([(theorem, submission)]))
@@ -142,7 +146,9 @@ class EmbeddedLean:
             )
         except (LeanLost, LeanUnavailable) as e:
             return Audit(None, str(e))
-        errors = [m for m in _messages(reply) if m.severity == "error" and not _only_prints(code, m)]
+        errors = [
+            m for m in messages_of(reply["messages"]) if m.severity == "error" and not _only_prints(code, m)
+        ]
         shown = f"line {errors[0].line}: {errors[0].text}" if errors else str(verdict.get("detail", ""))
         shown = shown[:_EVIDENCE_CHARS]
         if verdict["verdict"] == "undecided":
@@ -187,13 +193,6 @@ class EmbeddedLean:
 def _block(tactics: tuple[str, ...]) -> str:
     lines = "\n".join(tactics).split("\n") if tactics else []
     return "".join(f"  {line}\n" for line in lines)
-
-
-def _messages(reply: dict[str, Any]) -> list[Message]:
-    return [
-        Message(m["severity"], m["data"], m["pos"]["line"], m["pos"]["column"], str(m.get("kind", "")))
-        for m in reply["messages"]
-    ]
 
 
 def _only_prints(code: str, message: Message) -> bool:

@@ -1,31 +1,51 @@
 """Native Lean through lean-dojo: an elan toolchain and a repository. What it says counts most.
 
 lean-dojo is imported in a process of its own only: importing it runs git, may call GitHub and changes
-logging; `Dojo` changes the working directory.
+logging; `Dojo` changes the working directory. Whole files go to the repository's own `lean`.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 from ...schemas import BadInput
+from ..process import Limits, Run
 from .backend import (
+    Audit,
     LeanError,
     LeanLost,
     LeanUnavailable,
+    Message,
     ProofFinished,
     ProofGivenUp,
     TacticResult,
     TacticState,
     Theorem,
+    TracedTactic,
+    messages_of,
 )
+from .toolchain import Toolchain, audit_files
+from .tracing import traced_tactics
 
 _WORKER = "cotmill.verifiers.lean.native_worker"
+_HEADER = re.compile(r"\A(?:\s+|--[^\n]*|/-.*?-/|(?:public\s+|meta\s+)*import[ \t]+[\w.«»]+)*", re.DOTALL)
+_IMPORT = re.compile(r"^\s*import[ \t]+[\w.«»]+", re.MULTILINE)
+# What runs code of its own while it is elaborated could write the compiled file that is audited.
+_RUNS_CODE = re.compile(
+    r"#(?!print\b|check\b|\[)|\[[^\]]*\btactic\b|"
+    r"\b(?:run_\w+|by_elab|eval\w*|elab\w*|init\w*|builtin_\w+|d?simproc\w*|macro\w*|syntax|declare_\w+|"
+    r"unsafe\w*|implemented_by|extern|export|\w+_elab|native_decide|include_str|\w*MetaM|\w+ElabM|"
+    r"TacticM|CoreM|IO)\b"
+)
+_EVIDENCE_CHARS = 600
 
 
 def native_missing() -> str | None:
@@ -47,13 +67,18 @@ class Repository:
 
 
 class NativeLean:
-    """The stepping half of LeanBackend for a repository's theorems, by lean-dojo. One proof at a time.
+    """Implements LeanBackend for a repository's theorems. One proof at a time.
 
-    It has no audit: lean-dojo's own check looks at no axioms, so a finished proof says what Lean said.
+    `start` and `run_tac` are lean-dojo's, whose own check looks at no axioms: a finished proof of theirs says
+    what Lean said. `check`, `trace` and `audit` take whole files, with the imports of the repository's file
+    where they have none, and need a sandbox; `audit` is the word that counts.
     """
 
-    def __init__(self, repository: Repository, timeout_s: int = 600) -> None:
+    def __init__(self, repository: Repository, timeout_s: int = 600, limits: Limits | None = None) -> None:
         self.repository, self.timeout_s = repository, timeout_s
+        self.limits = limits or Limits(
+            cpu_s=timeout_s, wall_s=2.0 * timeout_s, memory_bytes=16 << 30, output_bytes=16 << 20
+        )
         self._process: subprocess.Popen[str] | None = None
         self._theorem: Theorem | None = None
 
@@ -94,6 +119,77 @@ class NativeLean:
             return LeanError(str(e), undecided=True)
         return from_reply(reply, state.theorem, (*state.tactics, tactic))
 
+    def check(self, code: str) -> list[Message]:
+        """Raises LeanUnavailable without a toolchain or a sandbox, LeanLost at a limit."""
+        return self._elaborate(code)
+
+    def trace(self, code: str) -> list[TracedTactic]:
+        """Raises as `check` does."""
+        return traced_tactics(code, self._elaborate(code, "-Dtrace.Elab.info=true"))
+
+    def audit(self, theorem: Theorem, submission: str) -> Audit:
+        if found := _RUNS_CODE.search(submission):
+            return Audit(None, f"it may run code of its own while it is elaborated: {found[0].strip()}")
+        try:
+            return self._audit(theorem, submission)
+        except (LeanLost, LeanUnavailable) as e:
+            return Audit(None, str(e))
+
+    def audit_many(self, jobs: Iterable[tuple[Theorem, str]]) -> Iterator[Audit]:
+        return (self.audit(theorem, submission) for theorem, submission in jobs)
+
+    def _audit(self, theorem: Theorem, submission: str) -> Audit:
+        toolchain = self._toolchain()
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+            statement, proof = Path(one), Path(other)
+            stated = self._compile(toolchain, statement, f"{theorem.statement} := by\n  sorry\n")
+            if faults := [m for m in stated if m.severity == "error"]:
+                return Audit(None, "the statement does not elaborate", faults[0].text[:_EVIDENCE_CHARS])
+            if faults := [m for m in self._compile(toolchain, proof, submission) if m.severity == "error"]:
+                shown = f"line {faults[0].line}: {faults[0].text}"[:_EVIDENCE_CHARS]
+                if "(deterministic) timeout" in shown or "maximum recursion depth" in shown:
+                    return Audit(None, "limit: Lean's own", shown)
+                return Audit(False, "Lean reports an error", shown)
+            verdict, words = audit_files(
+                toolchain, statement / "Main.olean", proof / "Main.olean", theorem.full_name, self.limits
+            )
+        if verdict == "proved":
+            return Audit(True, "", axioms=tuple(words))
+        return Audit(False if verdict == "refused" else None, " ".join(words))
+
+    def _elaborate(self, code: str, *options: str) -> list[Message]:
+        with tempfile.TemporaryDirectory() as scratch:
+            return self._compile(self._toolchain(), Path(scratch), code, *options)
+
+    def _compile(self, toolchain: Toolchain, folder: Path, code: str, *options: str) -> list[Message]:
+        """`folder/Main.olean` from `code`, where it has no errors, and Lean's messages."""
+        (folder / "Main.lean").write_text(self._with_imports(code), "utf-8")
+        arguments = ["--json", *options, "-o", str(folder / "Main.olean"), str(folder / "Main.lean")]
+        return _messages(toolchain.run(folder, arguments, self.limits))
+
+    def _with_imports(self, code: str) -> str:
+        """`code` with the imports of the repository's file before its first line, where it has none."""
+        if _imports(code):
+            return code
+        file = self._root() / self.repository.file_path
+        try:
+            header = " ".join(_imports(file.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as e:
+            raise LeanUnavailable(f"{self.repository.file_path} cannot be read") from e
+        return f"{header} {code}" if header else code
+
+    def _toolchain(self) -> Toolchain:
+        if shutil.which("lake") is None:
+            raise LeanUnavailable(str(native_missing()))
+        return Toolchain.of(self._root())
+
+    def _root(self) -> Path:
+        """The repository's folder; raises LeanUnavailable for one that is not on this machine."""
+        root = Path(self.repository.url).expanduser()
+        if not root.is_dir():
+            raise LeanUnavailable("whole files need the repository as a folder of this machine, built")
+        return root.resolve()
+
     def _ask(self, **request: Any) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
@@ -114,8 +210,26 @@ class NativeLean:
             process.kill()
             process.communicate()
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Repository, int]]:
-        return type(self), (self.repository, self.timeout_s)
+    def __reduce__(self) -> tuple[type[Self], tuple[Repository, int, Limits]]:
+        return type(self), (self.repository, self.timeout_s, self.limits)
+
+
+def _imports(code: str) -> list[str]:
+    """The imports at the top of a file."""
+    header = _HEADER.match(code)
+    return [found.strip() for found in _IMPORT.findall(header[0])] if header else []
+
+
+def _messages(run: Run) -> list[Message]:
+    """Lean's messages from its JSON lines; raises LeanLost for an output that is none."""
+    lines = run.stdout.decode("utf-8", "replace").splitlines()
+    try:
+        messages = messages_of(json.loads(line) for line in lines if line.startswith("{"))
+    except (ValueError, LookupError, TypeError) as e:
+        raise LeanLost("Lean's messages cannot be read") from e
+    if run.returncode and not any(message.severity == "error" for message in messages):
+        raise LeanLost(f"Lean failed: {run.stderr.decode('utf-8', 'replace').strip()[-200:]}")
+    return messages
 
 
 def to_reply(result: Any) -> dict[str, Any]:
