@@ -276,6 +276,50 @@ def evaluate(
 
 
 @app.command()
+def solve(
+    question: Annotated[str, typer.Argument(metavar="QUESTION")],
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="CKPT", help="embedded, a model folder or a hub name")
+    ],
+    prm: Annotated[
+        str | None, typer.Option("--prm", metavar="CKPT", help="embedded, or a checkpoint's folder")
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option("--pool", metavar="CKPT", help="a further model that writes candidates"),
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="votes, where nothing can lead a search")] = 8,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Think about a question aloud, by tree search: acts, summary, answer.
+
+    A search needs a PRM, or a policy with heads; without either, the most frequent of N answers is taken.
+    `--set` takes the search's settings: simulations, candidates, branches, max_depth, max_spent (tokens).
+
+    Example: cotmill solve "Compute 17 + 26 - 9." --policy embedded --prm embedded --set simulations=8
+    """
+    from .solve import Aloud
+    from .solve import solve as think
+
+    found = think(
+        question,
+        policy,
+        prm=prm,
+        pool=pool or (),
+        n=n,
+        device=device,
+        overrides=overrides or (),
+        aloud=None if as_json else Aloud(),
+    )
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        print("\n".join(found.lines()))
+
+
+@app.command()
 def verify(
     kind: Annotated[
         Literal["math", "code", "lean", "rubric"],

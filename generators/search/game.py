@@ -135,8 +135,8 @@ class Table:
 class CotGame:
     """One question, thought about from one prefix of a CoT (`start`: a body of `prefix_steps` steps).
 
-    `evidence` holds the rollouts from each evaluated state, (n_correct, n_decided) by its text, and `drafts`
-    what was sampled after each body.
+    `spent` counts the tokens written for it. `evidence` holds the rollouts from each evaluated state,
+    (n_correct, n_decided) by its text, and `drafts` what was sampled after each body.
     """
 
     def __init__(self, table: Table, seed: Seed, start: str = "", prefix_steps: int = 0) -> None:
@@ -149,6 +149,7 @@ class CotGame:
         self.notation = self.notations[0]
         self.start = CotState(start or self.notation.empty)
         self.prefix_steps = prefix_steps
+        self.spent = 0
         self.evidence: dict[str, tuple[int, int]] = {}
         self.drafts: dict[str, list[Draft]] = {}
         self._places: dict[str, str] = {}
@@ -219,11 +220,13 @@ class CotGame:
             temperature=temperature,
             stop=(markup.THINK_END,) if self.notation.tags else (),
         )
+        samples = await self.table.batcher.sample(request)
+        self.spent += sum(s.tokens for s in samples)
         verdicts = [
             self.decided(
                 CotState(prefix + s.text, tokens=state.tokens, over=True), s, request.key, temperature
             )
-            for s in await self.table.batcher.sample(request)
+            for s in samples
         ]
         traces = [await verdict for verdict in verdicts]
         for trace in traces:

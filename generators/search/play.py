@@ -1,6 +1,7 @@
 """One game from its start to its end, and what is learned from it."""
 
 from dataclasses import dataclass
+from math import inf
 
 from ...schemas import Candidate, Method, SearchState, Trace, markup
 from .acts import ActGame
@@ -33,13 +34,15 @@ class Played:
 async def play(game: Game) -> Played:
     """Search, move, keep the tree, and so on until the game is over.
 
-    After `max_moves` moves the rest follows the most visited actions and then one greedy rollout.
+    After `max_moves` moves, or `max_spent` tokens, the rest follows the most visited actions and then one
+    greedy rollout.
     """
     settings = game.table.settings
+    most = inf if settings.max_spent is None else settings.max_spent
     tree: Tree[CotState] = Tree(game, game.start, settings.puct())
     start, moves = tree.root, list[Move]()
     await tree.start()
-    while not tree.root.over and len(moves) != settings.max_moves:
+    while not tree.root.over and len(moves) != settings.max_moves and game.spent < most:
         state = tree.root.state
         await tree.search(settings.simulations, game.key(state, "noise"))
         pi = tree.distribution(settings.tau)

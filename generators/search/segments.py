@@ -51,7 +51,9 @@ async def pool(
         if share + (i < rest)
     ]
     asked = zip(writers, pending, strict=False)
-    return [Written(sample, member) for (member, _), samples in asked for sample in await samples]
+    written = [Written(sample, member) for (member, _), samples in asked for sample in await samples]
+    game.spent += sum(w.sample.tokens for w in written)
+    return written
 
 
 async def act_drafts(game: CotGame, state: CotState, act: str) -> tuple[list[Draft], str]:

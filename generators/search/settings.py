@@ -59,6 +59,9 @@ class SearchSettings(BaseModel):
     max_moves: int | None = Field(
         default=None, ge=1, description="moves that are searched; the game then ends by its best line"
     )
+    max_spent: int | None = Field(
+        default=None, ge=1, description="tokens written in a game, after which it ends by its best line"
+    )
     splices: int = Field(default=1, ge=0, description="self-corrections spliced per game, at most")
 
     def puct(self) -> Puct:
