@@ -128,7 +128,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
     """Different n-grams over all n-grams (Li et al., arXiv 1510.03055)."""
     counts: Counter[tuple[str, ...]] = Counter()
     for text in texts:
-        counts += grams(text, n)
+        counts.update(grams(text, n))
     return len(counts) / counts.total()
 
 

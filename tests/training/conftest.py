@@ -82,6 +82,11 @@ def write_run(folder: Path, traces: list[Trace]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_run() -> Callable[[Path, list[Trace]], Path]:
+    return write_run
+
+
+@pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read it, do not write into it."""
     return write_run(tmp_path_factory.mktemp("data") / "sums", [trace(i) for i in range(N_TRACES)])

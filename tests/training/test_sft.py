@@ -6,7 +6,8 @@ import pytest
 import torch
 from cotmill.models.local import LocalPolicy
 from cotmill.models.policy import SampleRequest
-from cotmill.schemas import BadInput
+from cotmill.models.prompts import reverse_question
+from cotmill.schemas import BadInput, Domain, Generator
 from cotmill.training.progress import Progress
 from cotmill.training.sft import SFTSettings, collate, encode, train_sft
 from pydantic import ValidationError
@@ -189,3 +190,25 @@ def test_settings_say_what_is_wrong() -> None:
     with pytest.raises(ValidationError, match="warmup_steps"):
         SFTSettings(max_steps=3, warmup_steps=9)
     assert SFTSettings.model_validate({"epochs": "0.5", "max_steps": "40"}).epochs == 0.5
+
+
+def test_the_reverse_task_asks_for_the_thoughts_behind_a_program(tmp_path, make_trace, make_run):
+    programs = [
+        make_trace(i).model_copy(
+            update={
+                "generator": Generator.CODE_REVERSE,
+                "domain": Domain.CODE,
+                "answer": f"def f():\n    return {i}",
+            }
+        )
+        for i in range(0, 30, 3)
+    ]
+    folder = make_run(tmp_path / "run", [*programs, *(make_trace(i) for i in range(30, 36))])
+    settings = SMALL.model_copy(update={"task": "reverse", "context": 512, "epochs": 1})
+    result = train_sft(folder, tmp_path / "policy", settings, progress=QUIET)
+    assert result.rows == len(programs)
+    assert result.left_out == {"of another outcome": 2, "no reversed program": 4}
+    policy = LocalPolicy.load(str(tmp_path / "policy"), device="cpu")
+    asked = reverse_question(programs[0].question, str(programs[0].answer))
+    assert "def f():" in asked
+    assert policy.prompt(asked).startswith(asked)
