@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from cotmill.generators.families import seed_at
 from cotmill.generators.search import SearchSettings, search_shard
 from cotmill.models.local import LocalPolicy
-from cotmill.models.policy import Policy, Sample, SampleRequest
+from cotmill.models.work import Work
 from cotmill.schemas import Seed
 from cotmill.verifiers.math import MathVerifier
 
@@ -31,25 +31,25 @@ MANY = ONE.model_copy(update={"parallel": 4})
 
 
 class Timed:
-    """A policy that keeps the time spent in it."""
+    """Something that keeps the time spent in its methods, and in what they return."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy, self.seconds = policy, 0.0
-        self.name, self.hash, self.writes_tags = policy.name, policy.hash, policy.writes_tags
-        self.prompt = policy.prompt
+    def __init__(self, inner: Any, clock: list[float]) -> None:
+        self.inner, self.clock = inner, clock
 
-    def sample(self, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
-        return self._timed(self.policy.sample, requests)
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.inner, name)
+        if not callable(value) or name == "prompt":
+            return value
 
-    def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
-        return self._timed(self.policy.logprobs, prompts, continuations)
+        def timed(*args: object) -> Any:
+            start = time.perf_counter()
+            try:
+                result = value(*args)
+            finally:
+                self.clock[0] += time.perf_counter() - start
+            return Timed(result, self.clock) if name == "stream" else result
 
-    def _timed(self, call: Callable[..., Any], *args: object) -> Any:
-        start = time.perf_counter()
-        try:
-            return call(*args)
-        finally:
-            self.seconds += time.perf_counter() - start
+        return timed
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Run:
     simulations: int
     seconds: float
     outside: float
-    rows_per_call: float
+    work: Work
 
     @property
     def rate(self) -> float:
@@ -70,17 +70,16 @@ def run(
     policy: LocalPolicy, verifier: MathVerifier, shards: Sequence[Sequence[Seed]], settings: SearchSettings
 ) -> Run:
     """Search one shard after another."""
-    timed = Timed(policy)
-    simulations = rows = calls = 0
+    clock = [0.0]
+    simulations, before = 0, policy.work + Work()
     start = time.perf_counter()
     for seeds in shards:
-        stats = search_shard(seeds, timed, verifier, settings, run_seed=1).stats
+        stats = search_shard(seeds, Timed(policy, clock), verifier, settings, run_seed=1).stats
         if stats.failed:
             sys.exit(f"a game failed: {stats.failed[0][1]}")
         simulations += stats.simulations
-        rows, calls = rows + stats.occupancy["sample"].rows, calls + stats.occupancy["sample"].calls
     seconds = time.perf_counter() - start
-    return Run(simulations, seconds, seconds - timed.seconds, rows / calls)
+    return Run(simulations, seconds, seconds - clock[0], policy.work - before)
 
 
 def main() -> None:
@@ -98,10 +97,14 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
     print(f"{ONE.simulations} simulations a move, {MOVES} moves, one thread; best of {ROUNDS}")
-    print(f"{'':>10} {'simulations/s':>14} {'rows per call':>14} {'outside the model':>18}")
+    print(
+        f"{'':>10} {'simulations/s':>14} {'rows a step':>12} {'prefix reuse':>13} {'outside the model':>18}"
+    )
     for name, best in (("1 tree", single), (f"{TREES} trees", all_trees)):
         share = best.outside / best.seconds
-        print(f"{name:>10} {best.rate:>14.1f} {best.rows_per_call:>14.1f} {share:>18.1%}")
+        print(
+            f"{name:>10} {best.rate:>14.1f} {best.work.row_steps / best.work.steps:>12.1f} {best.work.reuse:>13.1%} {share:>18.1%}"
+        )
     result = {
         "speedup_64_trees": round(all_trees.rate / single.rate, 2),
         "overhead_share": round(all_trees.outside / all_trees.seconds, 4),

@@ -5,15 +5,20 @@ awaited are answered together). All searches of a shard run on one
 thread; whenever none of them can go on, the requests that have piled up are sorted by key, answered by one
 call per kind, and the searches resumed. So the batches depend on the searches alone, never on the order in
 which these were started or in which their requests arrived.
+
+A policy that streams is not waited for as a whole: its samples are put under way, and once nothing else is
+left to answer it goes on until some are done. The searches that wanted these then go on, and their next
+requests join the rows still under way.
 """
 
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from .policy import Policy, Sample, SampleRequest
+from .policy import Policy, Requests, Sample, SampleRequest, Streaming
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -55,12 +60,21 @@ class Batcher:
         self.stats: dict[str, CallStats] = {"sample": CallStats(), "logprobs": CallStats()}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._handlers: dict[str, Callable[[list[Any]], Sequence[Any]]] = {}
+        self._streams: dict[str, _Stream] = {}
         self._running = False
 
-    def sample(self, request: SampleRequest) -> "asyncio.Future[list[Sample]]":
-        """To be awaited: the `n` samples of one request, which is filed at once."""
+    def sample(
+        self, request: SampleRequest, writer: Policy | None = None, kind: str = "sample"
+    ) -> "asyncio.Future[list[Sample]]":
+        """To be awaited: the `n` samples of one request, which is filed at once.
+
+        Another `writer` than the batcher's own policy has a `kind` of its own.
+        """
         key = (request.key, request.prompt, request.n, request.max_tokens, request.temperature, request.stop)
-        return self.submit("sample", key, request, self._sample)
+        writer = writer or self.policy
+        if self._running and isinstance(writer, Streaming) and kind not in self._streams:
+            self._streams[kind] = _Stream(writer.stream())
+        return self.submit(kind, key, request, partial(self._sample, kind, writer))
 
     def logprobs(self, prompt: str, continuations: Sequence[str]) -> "asyncio.Future[list[float]]":
         """To be awaited: the log-probability of each continuation of one prompt, summed over its tokens."""
@@ -99,21 +113,53 @@ class Batcher:
             self._running = False
             self._waiting.clear()
             self._handlers.clear()
+            self._streams.clear()
         return [_as_data(r) for r in results]
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop(_IdleSelector(self._flush))
 
     def _flush(self) -> bool:
-        """Answers all that waits; False where nothing did."""
+        """Answers all that waits, or what a stream has done first; False where nothing was to be done."""
         batches, self._waiting = self._waiting, {}
         answered = False
         for kind in sorted(batches):
             batch = sorted((w for w in batches[kind] if not w.future.done()), key=lambda w: w.key)
-            if batch:
+            if batch and kind in self._streams:
+                self._enter(kind, batch)
+            elif batch:
                 answered = True
                 self._answer(kind, batch)
-        return answered
+        if answered:
+            return True
+        went_on = [self._advance(kind) for kind in sorted(self._streams)]
+        return any(went_on)
+
+    def _enter(self, kind: str, batch: list[_Waiting]) -> None:
+        stream = self._streams[kind]
+        numbers = stream.requests.enter([w.item for w in batch])
+        stream.waiting |= zip(numbers, batch, strict=True)
+
+    def _advance(self, kind: str) -> bool:
+        """Let a stream go on until something is done; where it fails, each request is asked alone."""
+        stream = self._streams[kind]
+        if not stream.requests.busy:
+            return False
+        stats = self.stats.setdefault(kind, CallStats())
+        try:
+            done = stream.requests.advance()
+        except Exception:
+            del self._streams[kind]
+            for waiting in stream.waiting.values():
+                self._answer(kind, [waiting])
+            return True
+        stats.calls += 1
+        stats.requests += len(done)
+        for number, samples in done:
+            stats.rows += len(samples)
+            stats.tokens += sum(s.tokens for s in samples)
+            stream.waiting.pop(number).future.set_result(samples)
+        return True
 
     def _answer(self, kind: str, batch: list[_Waiting]) -> None:
         stats = self.stats.setdefault(kind, CallStats())
@@ -135,17 +181,27 @@ class Batcher:
         for waiting, answer in zip(batch, answers, strict=True):
             waiting.future.set_result(answer)
 
-    def _sample(self, requests: list[SampleRequest]) -> list[list[Sample]]:
-        samples = self.policy.sample(requests)
-        stats = self.stats["sample"]
+    def _sample(self, kind: str, writer: Policy, requests: list[SampleRequest]) -> list[list[Sample]]:
+        samples = writer.sample(requests)
+        stats = self.stats[kind]
         stats.rows += sum(map(len, samples))
         stats.tokens += sum(s.tokens for row in samples for s in row)
         return samples
 
     def _logprobs(self, items: list[tuple[str, tuple[str, ...]]]) -> list[list[float]]:
-        answers = self.policy.logprobs([prompt for prompt, _ in items], [c for _, c in items])
+        stream = self._streams.get("sample")
+        asked = self.policy if stream is None else stream.requests
+        answers = asked.logprobs([prompt for prompt, _ in items], [c for _, c in items])
         self.stats["logprobs"].rows += sum(map(len, answers))
         return answers
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A policy's requests under way, and who waits for them."""
+
+    requests: Requests
+    waiting: dict[int, _Waiting] = field(default_factory=dict)
 
 
 class _IdleSelector(selectors.DefaultSelector):

@@ -66,6 +66,31 @@ class Policy(Protocol):
         """For each prompt the log-probability of each of its continuations, summed over tokens."""
 
 
+class Requests(Protocol):
+    """Requests of one policy under way; what the earlier ones computed serves the later ones."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any is under way."""
+
+    def enter(self, requests: Sequence[SampleRequest]) -> Sequence[int]:
+        """Put requests under way; returns their numbers, in order."""
+
+    def advance(self) -> list[tuple[int, list[Sample]]]:
+        """Go on until some are done; returns these by number, with their samples."""
+
+    def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """As the policy's own."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A policy whose requests need not wait for one another's ends."""
+
+    def stream(self) -> Requests:
+        """A stream with nothing under way. It is for one thread and one shard's work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """AlphaZero's (p, v) of a state: the probability of each act and of the end, and a value in [-1, 1]."""

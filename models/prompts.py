@@ -17,6 +17,11 @@ def reverse_question(question: str, program: str) -> str:
     return template("code_reverse.md").format(question=question, program=program)
 
 
+def summary_question(question: str, thoughts: str) -> str:
+    """What a policy is asked that summarises a chain of thought (`data/prompts/summary.md`)."""
+    return template("summary.md").format(question=question, thoughts=thoughts)
+
+
 @lru_cache(maxsize=8)
 def template(name: str) -> str:
     """A prompt that ships with the package, with its `{slots}`."""

@@ -7,7 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from ...models.batcher import Batcher
 from ...models.policy import Opinion, Policy, PolicyValue, Sample, SampleRequest
@@ -85,10 +84,8 @@ class Table:
 
     def sample(self, member: int, request: SampleRequest) -> "asyncio.Future[list[Sample]]":
         """To be awaited: samples of one member of the pool."""
-        if member == 0:
-            return self.batcher.sample(request)
-        key = (request.key, request.prompt, request.n, request.max_tokens, request.temperature, request.stop)
-        return self.batcher.submit(f"sample {member}", key, request, partial(self._sample, member))
+        kind = f"sample {member}" if member else "sample"
+        return self.batcher.sample(request, self.members[member], kind)
 
     def opinion(self, question: str, shown: str) -> "asyncio.Future[Opinion]":
         """To be awaited: what the leader's heads say of a state."""
@@ -104,13 +101,6 @@ class Table:
         """To be awaited: the scorer's probability for each body."""
         item = (question, *bodies)
         return self.batcher.submit("score", item, item, self._score)
-
-    def _sample(self, member: int, requests: list[SampleRequest]) -> list[list[Sample]]:
-        samples = self.members[member].sample(requests)
-        stats = self.batcher.stats[f"sample {member}"]
-        stats.rows += sum(map(len, samples))
-        stats.tokens += sum(s.tokens for row in samples for s in row)
-        return samples
 
     def _opinions(self, states: list[tuple[str, str]]) -> list[Opinion]:
         leader = self.members[0]
