@@ -1,6 +1,7 @@
 """The folder that a training run writes: whose it is, whether it is finished, and its model card."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ def manifest_hash(data: Path) -> str:
         raise BadInput(what, file=data) from e
 
 
+def writes() -> bool:
+    """Whether this process writes files: under `torchrun` the first one does, and no other."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def open_folder(out: Path, whose: dict[str, Any], *, fresh: bool = False) -> TrainResult | None:
     """Take `out` for a training; its result where that is finished already, else None.
 
@@ -66,6 +72,8 @@ def open_folder(out: Path, whose: dict[str, Any], *, fresh: bool = False) -> Tra
     says what differs), or files that are not a training's.
     """
     record = out / RECORD
+    if not writes() and (fresh or not record.exists()):
+        return None
     if fresh and record.exists():
         shutil.rmtree(out)
     if not record.exists():
@@ -87,6 +95,8 @@ def open_folder(out: Path, whose: dict[str, Any], *, fresh: bool = False) -> Tra
 
 def write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -> None:
     """Write the record; with a result the training counts as finished, and its checkpoints go."""
+    if not writes():
+        return
     out.mkdir(parents=True, exist_ok=True)
     record = whose | {"result": None if result is None else result.as_json()}
     part = out / f"{RECORD}.part"
@@ -100,6 +110,8 @@ def write_card(
     out: Path, settings: TrainSettings, whose: dict[str, Any], result: TrainResult, notes: list[str]
 ) -> None:
     """The model card: what it is, what it was trained on, and the command that makes it again."""
+    if not writes():
+        return
     init, data = whose["init"], whose["data"]
     left_out = ", ".join(f"{n:,} {why}" for why, n in sorted(result.left_out.items())) or "none"
     changed = settings.model_dump(mode="json", exclude_defaults=True, exclude=_FREE)

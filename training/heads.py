@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..models.headed import HeadedModel
-from .checkpoint import TrainResult, write_card, write_record
+from .checkpoint import TrainResult, write_card, write_record, writes
 from .loop import Fit, fit
 from .progress import Progress
 from .settings import TrainSettings
@@ -60,7 +60,8 @@ def finish(
 ) -> TrainResult:
     """Write the model, its card and the record of the finished training."""
     model.trunk.config.use_cache = True
-    model.save(result.folder, dtype)
+    if writes():
+        model.save(result.folder, dtype)
     write_card(result.folder, settings, whose, result, notes)
     write_record(result.folder, whose, result)
     return result

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -33,14 +34,15 @@ class StepProgress(TrainerCallback):
         self.limit = None if max_minutes is None else 60 * max_minutes
         self._cumulated = [0, *accumulate(tokens_per_batch)]
         self._start = self._shown = time.monotonic()
+        self._told: float | None = None
         self._first = 0
         self._loss: float | None = None
         self._bar: Bar | None = None
 
     @property
     def elapsed(self) -> float:
-        """Seconds since training began in this process."""
-        return time.monotonic() - self._start
+        """Seconds since training began, by the first process's clock where several must agree."""
+        return time.monotonic() - self._start if self._told is None else self._told
 
     def tokens(self, batches: int) -> int:
         """Tokens of the first so many batches."""
@@ -65,6 +67,14 @@ class StepProgress(TrainerCallback):
             )
             self._bar.add_task("training", total=state.max_steps, completed=self._first, facts="")
             self._bar.start()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.limit is not None and args.world_size > 1:
+            now = torch.tensor(time.monotonic() - self._start, device=args.device)
+            torch.distributed.broadcast(now, 0)
+            self._told = float(now)
 
     def on_log(
         self,

@@ -22,7 +22,7 @@ from ..models.folder import load_model, load_tokenizer, local_folder, save_model
 from ..models.tokenizer import knows_tags, tags, train_tokenizer
 from ..schemas import BadInput, Domain, Generator, Inventory, Outcome
 from ..schemas.markup import THINK_START
-from .checkpoint import TrainResult, identity, open_folder, write_card, write_record
+from .checkpoint import TrainResult, identity, open_folder, write_card, write_record, writes
 from .loop import fit
 from .progress import Progress
 from .reader import ShardReader
@@ -117,7 +117,8 @@ def train_sft(
     )
     result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
     model.config.use_cache = True
-    save_model(model, tokenizer, out, dtype)
+    if writes():
+        save_model(model, tokenizer, out, dtype)
     notes = ["A policy that writes chains of thought in tagged acts (SFT on verified traces)."]
     write_card(out, settings, whose, result, notes)
     write_record(out, whose, result)
