@@ -1,5 +1,6 @@
 """What stands between the signs of a formula: numbers, symbols, brackets, functions, fractions, matrices."""
 
+import re
 from abc import abstractmethod
 from fractions import Fraction
 
@@ -16,6 +17,11 @@ _IGNORED = frozenset(
         "tilde", "mathring", "overrightarrow", "boxed", "fbox",
     )
 )  # fmt: skip
+
+_LETTERED = re.compile(r"[0-9A-Z]+")
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASES = frozenset(map(str, range(11, 37)))
+MAX_LETTERED = 60
 
 
 class Atoms(Reader):
@@ -115,7 +121,28 @@ class Atoms(Reader):
             node = self.make("fn", (node,), "factorial")
         return node
 
+    def lettered(self) -> Node | None:
+        """`1A_{16}`: a number whose digits are letters too; None where there is none."""
+        end, written = self.at, ""
+        while (token := self.peek(end - self.at)) and (end == self.at or not token.space):
+            if token.kind not in ("number", "word") or not _LETTERED.fullmatch(token.text):
+                break
+            written += token.text
+            end += 1
+        after = [token.text for token in self.tokens[end : end + 4]]
+        digits = after[1:2] if after[:1] == ["_"] and after[1:2] != ["{"] else after[2:3]
+        if after[:1] != ["_"] or not 2 <= len(written) <= MAX_LETTERED or written.isdigit():
+            return None
+        if digits == after[2:3] and after[3:] != ["}"]:
+            return None
+        if not digits or digits[0] not in _BASES or max(written) > _DIGITS[int(digits[0]) - 1]:
+            return None
+        self.at = end + (2 if after[1] != "{" else 4)
+        return self.make("based", (num(int(written, int(digits[0]))),), digits[0])
+
     def base(self) -> Node:
+        if (node := self.lettered()) is not None:
+            return node
         token = self.take()
         if token.kind == "number":
             return self.make("num", value=_number(token.text))
@@ -299,7 +326,15 @@ class Atoms(Reader):
 
     def argument(self) -> Node:
         """A function's argument: brackets, or the product that follows up to a sign or another function."""
-        if self.next_is("(", "{", "[", "\\{"):
+        if self.next_is("("):  # `sin(x)^2` is the square of a sine, `sin(30)^\circ` the sine of an angle
+            node, power = self.base(), self.at
+            if self.next_is("^"):
+                self.at += 1
+                if self._degree():
+                    return self.make("degree", (node,))
+                self.at = power
+            return node
+        if self.next_is("{", "[", "\\{"):
             return self.factor()
         if self.next_is("-"):
             self.at += 1

@@ -1,5 +1,6 @@
 """What a verifier is: who says whether an answer, a program or a proof is right."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,11 +30,12 @@ class Verifier(Protocol):
         """End what the verifier owns. It may be used again afterwards."""
 
 
-class Closing:
+class Closing(ABC):
     """`with` for verifiers: closes at the end."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """End what is owned."""
 
     def __enter__(self) -> Self:
         return self

@@ -114,6 +114,9 @@ class Reader:
             return False
         if token.kind == "text":
             return True
+        if token.text in FUNCTIONS and token.text in UNITS:  # minutes and seconds
+            after = self.peek(1)
+            return after is None or after.text in ("/", ".", *SEPARATORS, *JOINERS)
         if token.text in FUNCTIONS or token.text in GREEK_LETTERS or token.text.lower() in ("pi", "infinity"):
             return False
         rest = self.tokens[self.at :]
