@@ -22,6 +22,12 @@ def verifier() -> Iterator[MathVerifier]:
 
 
 SAME = r"""
+\sin(x)^2+\cos(x)^2 ; 1
+\sin(30)^\circ ; \frac{1}{2}
+FF_{16} ; 255
+1A_{16} ; 26
+30 min ; \frac{1}{2} hour
+90 sec ; 1.5 min
 5 cm ; 50 mm
 5 cm ; 5
 13_{16} ; 19_{10}
@@ -82,6 +88,14 @@ x₁ + 2 ; 2 + x_1
 \{\{1,2\},\{3\}\} ; \{\{3\},\{2,1\}\}
 """
 DIFFERENT = r"""
+\sin(x)^2 ; \sin(x^2)
+FF_{16} ; FE_{16}
+FF_{16} ; FF_{17}
+A_{16} ; 10
+30 min ; 30 sec
+2 \sec x ; 2 seconds
+2^{1000} ; 2^{1000}+1
+10^{-15} ; 2\cdot10^{-15}
 5 cm ; 5 m
 5 \text{ cm} ; 5 \text{ m}
 100 cm^2 ; 100 cm
