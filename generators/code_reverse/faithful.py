@@ -67,7 +67,7 @@ def _lexical(trace: Trace, seed: CodeSeed, facts: Facts, told: Iterable[int]) ->
         c for c, _ in facts.edges
     }
     known.add(signature(unit_of(seed.code, facts.entry)))
-    known |= {ast.unparse(n.test) for n in ast.walk(parse(seed.code)) if isinstance(n, ast.If)}
+    known |= {ast.unparse(n) for n in ast.walk(parse(seed.code)) if isinstance(n, ast.expr)}
     variables = {v for o in outcomes for e in o.events for v in e.values}
     squashed = " ".join(" ".join(sources).split())
     for block in _FENCED.findall(trace.text):

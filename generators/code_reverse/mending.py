@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Sequence
 
-from .dryrun import N_STYLES, DryRun, dry_run, pairs
+from .dryrun import N_STYLES, PRINTS, YIELDS, DryRun, dry_run, pairs
 from .mutate import Mutant
 from .observe import Draft, Facts
 from .rows import CodeSeed
@@ -72,7 +72,7 @@ def departure(wrong: DryRun | None, right: DryRun | None) -> dict[str, str] | No
         if one.label != other.label:
             return None
         for name, value in one.changed.items():
-            if name in other.changed and not _same(other.changed[name], value):
+            if name in other.changed and name not in (YIELDS, PRINTS) and not _same(other.changed[name], value):
                 slots = {"turn": pairs(one.label), "name": f"`{name}`"}
                 return slots | {"wrong": f"`{value}`", "right": f"`{other.changed[name]}`"}
         if one.changed != other.changed:
