@@ -25,14 +25,18 @@ def claim(step: str) -> Claim:
     Only the last 2,000 characters are looked at.
     """
     step = " ".join(step[-_LONGEST:].split())
-    equations = _EQUATION.findall(step)
+    equations = claims(step)
     if equations:
-        left, right = equations[-1]
-        return re.sub(r"\s", "", left), right
+        return equations[-1]
     said = list(_NUMBER.finditer(step))[-1:] or list(_LAST_WORD.finditer(step))
     if not said:
         return step, ""
     return f"{step[: said[0].start()]}#{step[said[0].end() :]}", said[0].group()
+
+
+def claims(text: str) -> list[Claim]:
+    """All equations of a text with a number on their right: their two sides."""
+    return [(re.sub(r"\s", "", left), right) for left, right in _EQUATION.findall(text)]
 
 
 class Support:

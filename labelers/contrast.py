@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 # Bias, surprise (nats per character), contradiction, revision. Learnt from outcomes of the embedded policy
 # on problems that are not held out; other outcomes draw away from it.
-PRIOR = (-2.0, 1.0, 1.0, -2.0)
+PRIOR = (-2.0, 2.0, 1.0, -3.0)
 _RIDGE = 1.0
 _ROUNDS, _NEWTON_STEPS = 40, 2
 
@@ -101,7 +101,9 @@ def fit(features: Sequence[Array], wrong: Sequence[bool]) -> Array:
             h = _sigmoid(x @ w)
             gradient = x.T @ (h - target) + _RIDGE * (w - prior)
             hessian = (x * (h * (1 - h))[:, None]).T @ x + _RIDGE * np.eye(len(w))
-            w = w - np.linalg.solve(hessian, gradient)
+            step = np.linalg.solve(hessian, gradient)
+            # A full Newton step overshoots where the sigmoids are saturated.
+            w = w - step / max(1.0, float(np.abs(step).max()))
     return w
 
 

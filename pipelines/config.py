@@ -12,6 +12,7 @@ from ..generators.code_reverse.asking import PolicyWriting
 from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
 from ..generators.search.settings import SearchSettings
+from ..labelers.abstractive import SummarySettings
 from ..labelers.rollouts import LabelSettings
 from ..labelers.round_trip import RoundTripSettings
 from ..models.probe import model_name
@@ -122,6 +123,7 @@ class Config(Settings):
     completion: CompletionSettings = CompletionSettings()
     search: SearchStage = SearchStage()
     labels: LabelSettings = LabelSettings()
+    summary: SummarySettings = SummarySettings()
     hygiene: HygieneSettings = HygieneSettings()
     reverse: ReverseSettings = ReverseSettings()
     rubric: RubricSettings | None = None
@@ -134,6 +136,8 @@ class Config(Settings):
         sampled = [s for s in self.sources if s.kind in ("families", "seeds", "traces") and s.roll_out]
         if sampled and self.policy.model == NO_POLICY:
             raise ValueError(f"policy.model is none, but a source of kind {sampled[0].kind} is rolled out")
+        if self.summary.kind == "abstractive" and self.policy.model == NO_POLICY:
+            raise ValueError("policy.model is none, but summary.kind is abstractive")
         if (
             any(s.kind == "code" for s in self.sources)
             and self.reverse.samples

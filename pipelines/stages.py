@@ -16,6 +16,7 @@ from .. import __version__
 from ..generators.assemble import decide, decide_open, seed_trace
 from ..generators.completion import Cut, complete, cuts_of, merge, with_counts
 from ..generators.search import Scorer, search_shard
+from ..labelers.abstractive import summarise_with
 from ..labelers.opinion import StepJudge
 from ..labelers.rollouts import SEARCHES, label_shard
 from ..labelers.round_trip import label_round_trips
@@ -311,6 +312,12 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         totals.label_rollouts = totals.sampled = trips.rollouts
         totals.tokens = trips.tokens
     traces = [_finished(t, bench.tagger, job) for t in _grouped(traces)]
+    if config.summary.kind == "abstractive":
+        told = [t for t in traces if t.text]
+        summaries, tokens = summarise_with(bench.policy_for(job, shard), told, config.summary, config.seed)
+        by_id = dict(zip((t.trace_id for t in told), summaries, strict=True))
+        traces = [t.model_copy(update={"summary": by_id.get(t.trace_id)}) for t in traces]
+        totals.tokens += tokens
     totals.count(traces)
     totals.hold_against_truth(traces, config.labels.threshold)
     tables = {

@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from ..models.headed import EncodedSteps, Input, StepsRow
 from ..models.network import RewardModel
 from ..schemas import BadInput
+from ..schemas.labels import agreed
 from .checkpoint import TrainResult, identity, open_folder
 from .heads import HeadSettings, finish, fit_heads
 from .progress import Progress
 from .reader import ShardReader
 
-_COLUMNS = ["trace_id", "question", "prefix", "step", "markup", "q", "hard"]
+_COLUMNS = ["trace_id", "index", "question", "prefix", "step", "markup", "q", "hard", "judge"]
 _UNLABELLED = -1.0
 
 
@@ -38,6 +39,9 @@ class PRMSettings(HeadSettings):
 
     reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
     targets: Literal["soft", "hard"] = Field("hard", description="soft: success ratios where they are known")
+    consensus: bool = Field(
+        False, description="only traces on whose first error the rollouts and the judge agree"
+    )
     ranking: Ranking = Field("none", description="compare the steps of one problem, or of one prefix")
     ranking_weight: float = Field(1.0, ge=0, description="of the pairs, beside the steps' cross-entropy")
     step_weight: float = Field(1.0, ge=0, description="of the cross-entropy; 0: ranking alone")
@@ -119,14 +123,15 @@ def train_prm(
     model = RewardModel.open(settings.init, settings.device, torch.float32, reads_state=settings.reads_state)
     dtype = model.stored_dtype
     left_out: Counter[str] = Counter()
-    rows = list(labelled_rows(reader.rows(), model.input, settings.targets, left_out))
+    steps = agreeing(reader.rows(), left_out) if settings.consensus else reader.rows()
+    rows = list(labelled_rows(steps, model.input, settings.targets, left_out))
     given = sum(len(r.targets) for r in rows)
     examples = encode(rows, model, left_out, settings.ranking)
     if not examples:
         raise BadInput(f"holds no labelled step that can be used (left out: {dict(left_out)})", file=data)
-    labels = sum(len(e.targets) for e in examples)
-    assert labels + left_out["beyond the context"] == given, "a label was lost"
-    progress.note(f"{labels:,} labelled steps in {len(examples):,} sequences")
+    used = sum(len(e.targets) for e in examples)
+    assert used + left_out["beyond the context"] == given, "a label was lost"
+    progress.note(f"{used:,} labelled steps in {len(examples):,} sequences")
     ranked = settings.ranking != "none" and settings.ranking_weight
     bundles = bundled(examples, settings.tokens_per_batch) if ranked else [[e] for e in examples]
     done = fit_heads(
@@ -139,7 +144,7 @@ def train_prm(
         out,
         progress,
     )
-    result = TrainResult(out, labels, dict(left_out), done.steps, done.tokens, done.loss)
+    result = TrainResult(out, used, dict(left_out), done.steps, done.tokens, done.loss)
     notes = [
         "A process reward model: the probability that a chain of thought is still right after each step.",
         f"It reads {model.input}; rows are labelled steps. Open it with `RewardModel.load`.",
@@ -175,6 +180,23 @@ def labelled_rows(
             own = sorted((p for p in prefixes if longest.startswith(p)), key=len)
             labels, parents = zip(*(prefixes.pop(p) for p in own), strict=True)
             yield LabelledRow(StepsRow(question, longest, tuple(map(len, own))), labels, parents)
+
+
+def agreeing(rows: Iterable[dict[str, Any]], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The steps of traces whose first error is the same by their hard labels and by their judge.
+
+    Steps of the others, and of traces without a judge, are counted in `left_out`.
+    """
+    traces: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        traces.setdefault(row["trace_id"], []).append(row)
+    for steps in traces.values():
+        steps.sort(key=lambda row: row["index"])
+        judges = [row["judge"] and row["judge"]["label"] for row in steps]
+        if agreed([row["hard"] for row in steps], [j > 0 if j else None for j in judges]):
+            yield from steps
+        else:
+            left_out["without consensus"] += len(steps)
 
 
 def encode(

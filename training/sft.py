@@ -20,8 +20,8 @@ from torch import Tensor
 from ..models import prompts as prompting
 from ..models.folder import load_model, load_tokenizer, local_folder, save_model, stored_dtype
 from ..models.tokenizer import knows_tags, tags, train_tokenizer
-from ..schemas import BadInput, Domain, Generator, Inventory, Outcome
-from ..schemas.markup import THINK_START
+from ..schemas import ActSpan, BadInput, Domain, Generator, Inventory, Outcome
+from ..schemas.markup import THINK_START, render
 from .checkpoint import TrainResult, identity, open_folder, write_card, write_record, writes
 from .loop import fit
 from .progress import Progress
@@ -31,7 +31,7 @@ from .settings import TrainSettings, names
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_COLUMNS = ["question", "markup", "outcome", "generator", "domain", "answer"]
+_COLUMNS = ["question", "markup", "text", "summary", "outcome", "generator", "domain", "answer"]
 _TOKENIZER_ROWS = 20_000
 _ENCODE_ROWS = 1000
 IGNORED = -100
@@ -40,8 +40,8 @@ IGNORED = -100
 class SFTSettings(TrainSettings):
     """Which traces, and, without `init`, the size of the decoder made from scratch."""
 
-    task: Literal["solve", "reverse"] = Field(
-        "solve", description="from the question to its CoT; or from a program to the CoT behind it"
+    task: Literal["solve", "reverse", "summary"] = Field(
+        "solve", description="from the question to its CoT; from a program to it; from it to its summary"
     )
     epochs: float = Field(1.0, gt=0)
     lr: float = Field(5e-3, gt=0)
@@ -210,17 +210,24 @@ def _passing(reader: ShardReader, settings: SFTSettings, left_out: Counter[str])
         elif not row["markup"]:
             left_out["without acts"] += 1
         elif (asked := _asked(row, settings.task)) is None:
-            left_out["no reversed program"] += 1
+            left_out["no reversed program" if settings.task == "reverse" else "no summary"] += 1
         else:
-            yield row | {"question": asked}
+            yield row | asked
 
 
-def _asked(row: dict[str, Any], task: str) -> str | None:
-    """What the policy is asked on a row; None for a row that the task knows nothing of."""
+def _asked(row: dict[str, Any], task: str) -> dict[str, str] | None:
+    """What the policy is asked on a row and is to write; None for a row that the task knows nothing of."""
+    question = str(row["question"])
     if task == "solve":
-        return str(row["question"])
+        return {"question": question}
+    if task == "summary":
+        if not row["summary"]:
+            return None
+        acts = [ActSpan(start=0, end=len(row["summary"]), act="Summarize")]
+        asked = prompting.summary_question(question, row["text"])
+        return {"question": asked, "markup": render(row["summary"], acts)}
     reversed_program = row["generator"] == Generator.CODE_REVERSE and row["answer"]
-    return prompting.reverse_question(row["question"], row["answer"]) if reversed_program else None
+    return {"question": prompting.reverse_question(question, row["answer"])} if reversed_program else None
 
 
 def _texts(row: dict[str, Any]) -> tuple[str, str]:

@@ -125,7 +125,7 @@ def test_a_right_solution_with_a_contradicted_step_is_not_trusted() -> None:
     lucky = trace("2+3=5\n5*4=24!\nThe answer is 20.", Outcome.CORRECT)
     wrong = trace("2+3=5\n5*4=24!\nThe answer is 24.", Outcome.WRONG)
     pool = [GOOD.model_copy(update={"count": 30}), lucky, wrong]
-    said = ContrastJudge(Reader()).opinions([lucky, GOOD, *[wrong] * 8], pool)
+    said = ContrastJudge(Reader()).opinions([lucky, *[GOOD] * 8, *[wrong] * 8], pool)
     assert [o.first_error for o in said[:2] if o] == [1, None]
 
 

@@ -12,7 +12,16 @@ from cotmill.schemas.labels import hard
 from cotmill.schemas.markup import marked_steps
 from cotmill.schemas.tables import step_rows
 from cotmill.training.evaluate_prm import auc, evaluate_prm, steps_row
-from cotmill.training.prm import LabelledRow, PRMSettings, StepLoss, collate, encode, labelled_rows, train_prm
+from cotmill.training.prm import (
+    LabelledRow,
+    PRMSettings,
+    StepLoss,
+    agreeing,
+    collate,
+    encode,
+    labelled_rows,
+    train_prm,
+)
 from cotmill.training.progress import Progress
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +62,20 @@ def test_rows_of_a_trace_need_not_stand_together() -> None:
         LabelledRow(StepsRow("q", "abc", (1, 2, 3)), (1.0, 0.5, 0.0)),
         LabelledRow(StepsRow("q", "x", (1,)), (0.25,)),
     ]
+
+
+def test_only_traces_with_one_first_error_by_rollouts_and_judge_are_kept() -> None:
+    def steps(trace: str, hard: list[bool], said: list[int | None]) -> list[dict[str, Any]]:
+        judges = [None if s is None else {"label": s, "score": 0.5, "by": "judge"} for s in said]
+        rows = [row("a" * (i + 1), hard=h, trace=trace) for i, h in enumerate(hard)]
+        return [r | {"index": i, "judge": j} for i, (r, j) in enumerate(zip(rows, judges, strict=True))]
+
+    same = steps("same", [True, False, False], [1, -1, -1])
+    other = steps("other", [True, False, False], [1, 1, -1])
+    silent = steps("silent", [True, False], [None, None])
+    left_out: Counter[str] = Counter()
+    assert list(agreeing([*other, *same[::-1], *silent], left_out)) == same
+    assert left_out == {"without consensus": 5}
 
 
 def test_a_prefix_that_is_none_keeps_its_own_sequence() -> None:

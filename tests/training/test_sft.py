@@ -212,3 +212,12 @@ def test_the_reverse_task_asks_for_the_thoughts_behind_a_program(tmp_path, make_
     asked = reverse_question(programs[0].question, str(programs[0].answer))
     assert "def f():" in asked
     assert policy.prompt(asked).startswith(asked)
+
+
+def test_the_summary_task_goes_from_thoughts_to_their_summary(tmp_path, make_trace, make_run):
+    traces = [make_trace(i).model_copy(update={"summary": "Sums it." if i else None}) for i in range(6)]
+    run = make_run(tmp_path / "run", traces)
+    settings = SMALL.model_copy(update={"task": "summary", "context": 512, "epochs": 1})
+    result = train_sft(run, tmp_path / "policy", settings, progress=QUIET)
+    assert result.rows == 3
+    assert result.left_out == {"of another outcome": 2, "no summary": 1}
