@@ -64,9 +64,10 @@ class _Sentence:
 def summarise(trace: Trace) -> str:
     """Plan, decisive steps, correction and answer of a trace, in its order and its own words.
 
-    At most 15% of the trace's length, but always the sentence with the answer. A trace without acts is
-    tagged first; one without text has an empty summary. Sentences of a step labelled wrong, and those that
-    a DetectError or Backtrack takes back, stay out.
+    At most 15% of the trace's length, and always the answer: in its sentence, or bare where the sentence is
+    longer than that. Where nobody knows the bare answer, its sentence stands whatever its length. A trace
+    without acts is tagged first; one without text has an empty summary. Sentences of a step labelled wrong,
+    and those that a DetectError or Backtrack takes back, stay out.
     """
     text = trace.text
     found = _sentences(trace)
@@ -74,6 +75,9 @@ def summarise(trace: Trace) -> str:
         return ""
     answer = _answer(trace, found)
     chosen, budget = {answer}, SHARE * len(text) - len(_shown(text, found[answer]))
+    bare = (trace.answer or "").strip()
+    if budget < 0 and bare and bare in text:
+        return bare
     # Of equally worthy sentences the later one stands nearer to the answer.
     for worth, i in sorted(_ranked(trace, found, answer), reverse=True):
         cost = len(_shown(text, found[i])) + 1

@@ -105,6 +105,12 @@ def test_a_short_trace_is_summed_up_by_its_answer_alone() -> None:
     assert summarise(_trace([[("Calculate", "3 + 4 = 7.")], [("Answer", "It is 7.")]])) == "It is 7."
 
 
+def test_where_the_answers_sentence_is_too_long_the_answer_stands_bare() -> None:
+    short = _trace([[("Calculate", "3 + 4 = 7.")], [("Answer", "It is 7.")]], answer="7")
+    assert summarise(short) == "7"
+    assert len(summarise(_trace(STORY, answer="113"))) <= SHARE * len(_trace(STORY).text)
+
+
 def test_a_trace_that_gives_no_answer_ends_with_its_last_sentence() -> None:
     assert summarise(_trace([[("Plan", "I add."), ("Calculate", "3 + 4 = 7.")]])) == "3 + 4 = 7."
 
