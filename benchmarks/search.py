@@ -97,14 +97,10 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
     print(f"{ONE.simulations} simulations a move, {MOVES} moves, one thread; best of {ROUNDS}")
-    print(
-        f"{'':>10} {'simulations/s':>14} {'rows a step':>12} {'prefix reuse':>13} {'outside the model':>18}"
-    )
+    print(f"{'':>10} {'simulations/s':>14} {'rows a step':>12} {'reuse':>7} {'outside the model':>18}")
     for name, best in (("1 tree", single), (f"{TREES} trees", all_trees)):
-        share = best.outside / best.seconds
-        print(
-            f"{name:>10} {best.rate:>14.1f} {best.work.row_steps / best.work.steps:>12.1f} {best.work.reuse:>13.1%} {share:>18.1%}"
-        )
+        share, rows = best.outside / best.seconds, best.work.row_steps / best.work.steps
+        print(f"{name:>10} {best.rate:>14.1f} {rows:>12.1f} {best.work.reuse:>7.1%} {share:>18.1%}")
     result = {
         "speedup_64_trees": round(all_trees.rate / single.rate, 2),
         "overhead_share": round(all_trees.outside / all_trees.seconds, 4),
