@@ -72,7 +72,8 @@ def departure(wrong: DryRun | None, right: DryRun | None) -> dict[str, str] | No
         if one.label != other.label:
             return None
         for name, value in one.changed.items():
-            if name in other.changed and name not in (YIELDS, PRINTS) and not _same(other.changed[name], value):
+            own = name not in (YIELDS, PRINTS)
+            if own and name in other.changed and not _same(other.changed[name], value):
                 slots = {"turn": pairs(one.label), "name": f"`{name}`"}
                 return slots | {"wrong": f"`{value}`", "right": f"`{other.changed[name]}`"}
         if one.changed != other.changed:

@@ -18,7 +18,7 @@ class Mutant:
 
     Where the slip is a missing guard or a pair of swapped branches, `wrong` is empty and `right` holds the
     lines as they should be. A draft with two
-    slips is of the kind "pair" and holds both in `slips`, the upper one first.
+    slips is of the kind "pair" and holds both in `slips`, the one to be mended first before the other.
     """
 
     kind: str
@@ -99,6 +99,10 @@ def _edits(tree: ast.AST, lines: list[str]) -> Iterator[tuple[str, ast.expr | as
                 yield "connective", node, _exchanged(node, first, second, words, lines)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _TWINS:
                 yield "twin", node.func, _TWINS[name]
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name() | ast.Attribute() | ast.Call()):
+                yield "negation", node, ast.unparse(node.operand)
+            case ast.Call(func=ast.Attribute(attr="pop"), args=[], keywords=[]):
+                yield "end", node, f"{ast.unparse(node.func)}(0)"
             case ast.Return(value=ast.Constant(value=bool(b))):
                 yield "truth", node, f"return {not b}"
             case ast.Subscript(

@@ -3,7 +3,7 @@
 import ast
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -187,15 +187,32 @@ def _drafts(
     shown: Sequence[Example],
     place: Mapping[int, int],
 ) -> list[Draft]:
-    """The mutants that come to something other than the program on an example: the tests catch them there."""
-    found = []
+    """The mutants that come to something other than the program on an example: the tests catch them there.
+
+    Of two slips the one is mended first whose mending shows, because what is left then fails in another way;
+    a pair of which neither shows is left out.
+    """
+    found: dict[Mutant, Draft] = {}
     for mutant, result in zip(wrong, results, strict=False):
         if "outcome" in result and result["call"] in place and shown[result["call"]].test >= 0:
             number, outcome = result["call"], _outcome(result["outcome"])
             said = outcome.value or outcome.error or outcome.endless
             if said and outcome.value != shown[number].expected and not shown[number].near:
-                found.append(Draft(mutant, place[number], outcome))
-    return found
+                found[mutant] = Draft(mutant, place[number], outcome)
+    return [ordered for draft in found.values() if (ordered := _in_order(draft, found)) is not None]
+
+
+def _in_order(draft: Draft, found: Mapping[Mutant, Draft]) -> Draft | None:
+    if not draft.mutant.slips:
+        return draft
+    for first, left in (draft.mutant.slips, draft.mutant.slips[::-1]):
+        if left in found and _seen(found[left]) != _seen(draft):
+            return replace(draft, mutant=replace(draft.mutant, slips=(first, left)))
+    return None
+
+
+def _seen(draft: Draft) -> tuple[int, str, str, bool]:
+    return draft.example, draft.outcome.value, draft.outcome.error, draft.outcome.endless
 
 
 def _outcome(data: Mapping[str, Any]) -> Outcome:

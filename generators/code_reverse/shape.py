@@ -127,13 +127,21 @@ def _groups(function: ast.FunctionDef) -> list[list[ast.stmt]]:
     """Statements in runs: what comes before the first loop, each loop, what lies between and behind."""
     groups: list[list[ast.stmt]] = []
     for node in function.body:
-        if not groups or isinstance(node, Loop) or isinstance(groups[-1][-1], Loop):
+        apart = function.name == "<module>" and groups and _sort(node) != _sort(groups[-1][-1])
+        if not groups or apart or isinstance(node, Loop) or isinstance(groups[-1][-1], Loop):
             groups.append([node])
         else:
             groups[-1].append(node)
     if len(groups) == 1 and len(groups[0]) > 2:
         return [groups[0][:-1], groups[0][-1:]]
     return groups
+
+
+def _sort(node: ast.stmt) -> str:
+    """Of a module's statements: imports, definitions, and what is done."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return "import"
+    return "definition" if isinstance(node, ast.FunctionDef | ast.ClassDef) else "statement"
 
 
 def _kind(
@@ -151,7 +159,8 @@ def _kind(
         where = " ".join((ast.get_source_segment(code, asked) or ast.unparse(asked)).split())
         kind = "write_for" if isinstance(node, ast.For) else "write_while"
         return kind + ("_first" if first else ""), {"over": f"`{where}`"}
-    if first:
+    reading = function.name == "<module>" and not any(isinstance(n, Loop) for n in _before(function, node))
+    if first or reading:
         names = [t for n in group for t in _targets(n)]
         guard = any(isinstance(n, ast.If) for n in group)
         slots = {"names": listed(names)} if names else {}
@@ -163,6 +172,10 @@ def _kind(
         return "write_end", {}
     names = [t for n in group for t in _targets(n)]
     return ("write_between", {"names": listed(names)}) if names else ("write_more", {})
+
+
+def _before(function: ast.FunctionDef, node: ast.stmt) -> list[ast.stmt]:
+    return function.body[: function.body.index(node)]
 
 
 def listed(names: list[str]) -> str:

@@ -33,7 +33,7 @@ _PIECES = {
 }  # fmt: skip
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _ASK = re.compile(
-    r"^(?:write|create|implement|define) (?:(?:a|an|the) )?(?:python )?(?:function|program|method|code)"
+    r"^(?:write|create|implement|define) (?:(?:a|an|the) )?(?:python )?(?:function|program|method|code|class)"
     r"(?: called `?\w+`?)? (?:to|that|which) ",
     re.IGNORECASE,
 )
