@@ -28,7 +28,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class Usage:
     """What a served policy asked and got: answers from the server and from the journal, attempts made
-    again, requests without an answer, and tokens as the server counts them."""
+    again, requests without an answer, and tokens as the server counts them, replayed answers included."""
 
     answered: int = 0
     replayed: int = 0
@@ -160,6 +160,8 @@ class ServedPolicy:
         missing = [a for id, a in todo.items() if id not in found]
         if missing:
             self._loop.run(self._ask_all(missing, found))
+        self.usage.prompt_tokens += sum(a.get("prompt_tokens") or 0 for a in found.values())
+        self.usage.completion_tokens += sum(a.get("tokens") or 0 for a in found.values())
         return found
 
     async def _ask_all(self, asks: Sequence[_Ask], found: dict[str, Any]) -> None:
@@ -199,8 +201,6 @@ class ServedPolicy:
         else:
             kept = True
             self.usage.answered += 1
-            self.usage.prompt_tokens += answer.get("prompt_tokens") or 0
-            self.usage.completion_tokens += answer.get("tokens") or 0
         if kept and self._journal is not None:
             self._journal.put(ask.id, answer)
         return answer

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from ..models.work import Work
 from ..schemas import Outcome
 from .manifest import Manifest
+from .totals import Totals
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,24 @@ def _cost(manifest: Manifest) -> Section:
         ("of these for step labels of sampled traces", f"{t.label_rollouts:,}"),
         ("tokens written by the policy", f"{t.tokens:,}"),
         ("searched states", f"{t.search_states:,}"),
+        *_use(t),
         ("policy", f"{manifest.policy} ({manifest.policy_hash[:12]})"),
     )
     return Section("What it took", ("", ""), rows)
+
+
+def _use(t: Totals) -> list[tuple[str, str]]:
+    """How well local models were used, and what a server counted."""
+    rows = []
+    if t.engine:
+        work = Work(**t.engine)
+        rows = [
+            ("batch occupancy: rows in a decode step, of those there was room for", share(work.occupancy)),
+            ("prefix reuse: prompt tokens that were not computed again", share(work.reuse)),
+            ("wasted: positions computed for nobody", share(work.waste)),
+        ]
+    rows += [(f"{kind} tokens, as the model server counts them", f"{n:,}") for kind, n in t.server.items()]
+    return rows
 
 
 def _steps(manifest: Manifest) -> Section:

@@ -7,7 +7,7 @@ leaves a marker with what it wrote; where the marker stands, the work is done.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..models.policy import Policy
 from ..models.pool import PolicyPool
+from ..models.work import Work
 from ..schemas import CotmillError, Inventory, SearchState, Seed, Source, Trace, unit_interval
 from ..schemas.tables import search_row, step_rows, trace_row
 from ..verifiers.math import MathVerifier
@@ -153,6 +154,16 @@ class Workbench:
             self._rubric = open_rubric(job.config, Path(job.base), policy)
         return self._rubric
 
+    def spent(self) -> tuple[Work, Counter[str]]:
+        """What local policies computed and what the server counted, since this worker began."""
+        work, tokens = Work(), Counter[str]()
+        for opened in (self.__dict__.get("policy"), *self.__dict__.get("_others", ())):
+            work += getattr(opened, "work", Work())
+        if "_server" in self.__dict__:
+            usage = self._server.usage
+            tokens.update(prompt=usage.prompt_tokens, completion=usage.completion_tokens)
+        return work, tokens
+
     @cached_property
     def verifier(self) -> MathVerifier:
         return MathVerifier()
@@ -177,8 +188,12 @@ def run_stage(stage: str, job: Job, shard: Shard) -> int:
         bench = _workbench(
             job.model, settings.device, settings.batch_rows, job.inventory, job.served, job.pool, job.prm
         )
+        engine, usage = bench.spent()
         result = _STAGES[stage](job, shard, bench)
         bench.raise_if_lost()
+        if "totals" in result:
+            more, later = bench.spent()
+            result["totals"] |= {"engine": _counts(more - engine), "server": _counts(later - usage)}
         write_json(marker, result)
     return shard.index
 
@@ -331,6 +346,11 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         for file in write_shard(job.out, name, shard.index, rows, config.shards.validation_share)
     ]
     return {"totals": totals.model_dump(mode="json"), "files": files}
+
+
+def _counts(spent: Work | Counter[str]) -> dict[str, int]:
+    counts = asdict(spent) if isinstance(spent, Work) else dict(spent)
+    return {name: n for name, n in counts.items() if n}
 
 
 _STAGES: dict[str, Callable[[Job, Shard, Workbench], dict[str, Any]]] = {

@@ -29,6 +29,8 @@ class Totals(BaseModel):
     rejected: Counts = Field(default_factory=dict, description="reason -> rows dropped")
     solve_rates: Counts = Field(default_factory=dict, description="share solved -> questions")
     search_states: int = 0
+    engine: Counts = Field(default_factory=dict, description="models.work.Work of local policies")
+    server: Counts = Field(default_factory=dict, description="tokens, as a model server counts them")
     truth: Truth = Field(default_factory=Truth, description="of the steps that a policy wrote")
     seed_truth: Truth = Field(default_factory=Truth, description="of the seeds' own steps")
 
@@ -47,6 +49,8 @@ class Totals(BaseModel):
             rejected=_plus(self.rejected, other.rejected),
             solve_rates=_plus(self.solve_rates, other.solve_rates),
             search_states=self.search_states + other.search_states,
+            engine=_plus(self.engine, other.engine),
+            server=_plus(self.server, other.server),
             truth=self.truth.add(other.truth),
             seed_truth=self.seed_truth.add(other.seed_truth),
         )
