@@ -97,7 +97,8 @@ class Step(Record):
     """One step and the evidence about it: of `n_rollouts` from its end, `n_correct` ended right.
 
     A checked step (`proof`, `execution`) counts as one rollout; an `inferred` one has none.
-    `reason` says why a step has no label (for instance a policy too weak to judge it).
+    `reason` says why a step has no label (for instance a policy too weak to judge it); `evidence`, what its
+    claims rest on, where that is known step by step.
     """
 
     start: int = Field(ge=0)
@@ -109,6 +110,7 @@ class Step(Record):
     judge: Judge | None = None
     reason: str | None = None
     round_trip: RoundTrip | None = None
+    evidence: str | None = None
 
     @model_validator(mode="after")
     def _counts(self) -> Self:

@@ -23,6 +23,7 @@ _STEP = pa.struct(
         ("judge", _JUDGE),
         ("reason", pa.string()),
         ("round_trip", _ROUND_TRIP),
+        ("evidence", pa.string()),
     ]
 )
 _ACT = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("act", pa.string()), ("score", pa.float64())])
@@ -96,6 +97,7 @@ STEPS = pa.schema(
         ("consensus", pa.bool_()),
         ("reason", pa.string()),
         ("round_trip", _ROUND_TRIP),
+        ("evidence", pa.string()),
         ("markup", pa.string()),
         ("schema_version", pa.int32()),
     ]
@@ -176,6 +178,7 @@ def step_rows(trace: Trace, threshold: float = 0.0) -> list[Row]:
                 "consensus": labels.consensus(good, step),
                 "reason": step.reason,
                 "round_trip": step.round_trip.model_dump() if step.round_trip else None,
+                "evidence": step.evidence,
                 "markup": markup.render(prefix, acts, closed=False) if acts else None,
                 "schema_version": SCHEMA_VERSION,
             }

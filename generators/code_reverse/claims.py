@@ -11,6 +11,8 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from typing import TypeVar
 
 from ...schemas import ActSpan, split_steps
 from ..phrasing import PhraseBook
@@ -20,11 +22,12 @@ from .mending import detected, mend, run_of_draft
 from .observe import Draft, Facts
 from .remarks import remarks
 from .rows import CodeSeed
-from .said import Said, example_slots, fenced, run_said, valued_slots
+from .said import Said, evidence, example_slots, fenced, run_said, valued_slots
 from .shape import Part, parts, unit_of
 from .story import doubt, edge, passed, pieces, plan, target, writing
 
 PHRASES = "phrases_code.yaml"
+T = TypeVar("T")
 _TOKEN = re.compile(
     r"(?P<code>```python\n.*?\n```)|`(?P<quoted>[^`]+)`|(?P<pair>\b\w+ = [^,;.\s]+)"
     r"|(?P<number>(?<![\w.])-?\d+(?:\.\d+)?)|(?P<word>[A-Za-z]+(?:'t)?)",
@@ -125,13 +128,13 @@ class Sayings:
             out.append(Written(tuple(parts(code, self.facts.entry)), draft))
         return out
 
-    def says(self, text: str, act: str, among: Sequence[Said]) -> bool:
-        """Whether `text` says one of these things, in the grammar's words or with its claim."""
+    def said(self, text: str, act: str, among: Sequence[Said]) -> Said | None:
+        """Which of these things `text` says, in the grammar's words or with its claim."""
         stated = claim(text)
         fitting = [said for said in among if self.book.act(said.kind) == act]
-        if any(self.book.recognises(said.kind, said.slots, text) for said in fitting):
-            return True
-        return any(stated in self._claims(said) for said in fitting)
+        worded = (said for said in fitting if self.book.recognises(said.kind, said.slots, text))
+        claimed = (said for said in fitting if stated in self._claims(said))
+        return next(chain(worded, claimed), None)
 
     def _claims(self, said: Said) -> set[Hashable]:
         return self.book.senses(said.kind, said.slots, claim)
@@ -139,10 +142,11 @@ class Sayings:
 
 @dataclass
 class Reading:
-    """A text read as a story: its faults, and for each step whether no mistake stands at its end."""
+    """A text read as a story: its faults, and of each step whether no mistake stands at its end, and why."""
 
     complaints: list[str]
     right: list[bool]
+    evidence: list[str]
 
 
 def read(seed: CodeSeed, facts: Facts, text: str, acts: Sequence[ActSpan]) -> Reading:
@@ -153,6 +157,7 @@ def read(seed: CodeSeed, facts: Facts, text: str, acts: Sequence[ActSpan]) -> Re
     sayings = Sayings(seed, facts)
     complaints = list(outside_acts(text, acts))
     marks: dict[int, bool] = {}
+    grounds: dict[int, str] = {}
     writing_on = sayings.writings
     written: list[str] = []
     standing: int | None = None
@@ -172,12 +177,12 @@ def read(seed: CodeSeed, facts: Facts, text: str, acts: Sequence[ActSpan]) -> Re
             right_so_far = any(w.draft is None for w in writing_on)
             if done_now and not any(len(w.parts) > len(written) for w in writing_on):
                 done, standing = True, None if right_so_far else done_now[0].draft
-            marks[act.end] = right_so_far
+            marks[act.end], grounds[act.end] = right_so_far, "code that was run"
             continue
         if act.act == "Correct" and standing is not None:
             slips = facts.drafts[standing].mutant.slips
             slip = slips[0] if slips else facts.drafts[standing].mutant
-            if not sayings.says(said, act.act, [mend(slip)]):
+            if (found := sayings.said(said, act.act, [mend(slip)])) is None:
                 complaints.append(f"not the mend of what is wrong: {said[:200]!r}")
                 break
             left = slips[1] if slips else None
@@ -185,20 +190,21 @@ def read(seed: CodeSeed, facts: Facts, text: str, acts: Sequence[ActSpan]) -> Re
             if left and standing is None:
                 complaints.append("what is left wrong was never run")
                 break
-        elif not sayings.says(said, act.act, _sayable(sayings, facts, done, standing)):
+        elif (found := sayings.said(said, act.act, _sayable(sayings, facts, done, standing))) is None:
             complaints.append(f"not what the run bears out: {said[:200]!r}")
             break
-        marks[act.end] = standing is None
+        marks[act.end], grounds[act.end] = standing is None, evidence(found)
         answered = act.act == "Answer"
     if not complaints and not answered:
         complaints.append("it ends without the program as its answer")
     steps = split_steps(text, acts)
-    return Reading(complaints, [_mark(marks, start, end) for start, end in steps])
+    resting = ["; ".join(g for g in _within(grounds, *step) if g) for step in steps]
+    return Reading(complaints, [_within(marks, *step)[-1:] != [False] for step in steps], resting)
 
 
-def _mark(marks: dict[int, bool], start: int, end: int) -> bool:
-    last = [good for at, good in marks.items() if start < at <= end]
-    return last[-1] if last else True
+def _within(found: dict[int, T], start: int, end: int) -> list[T]:
+    """What was found at the ends of a step's acts."""
+    return [value for at, value in found.items() if start < at <= end]
 
 
 def _sayable(sayings: Sayings, facts: Facts, done: bool, standing: int | None) -> list[Said]:
@@ -214,4 +220,4 @@ def _writes(sayings: Sayings, whole: Written, written: Sequence[str]) -> bool:
     if len(written) > len(whole.parts):
         return False
     said = writing(whole.parts[len(written) - 1])
-    return sayings.says(written[-1], "WriteCode", [said])
+    return sayings.said(written[-1], "WriteCode", [said]) is not None

@@ -69,7 +69,7 @@ def _taken(seed: CodeSeed, facts: Facts, sample: Sample, by: Provenance) -> Trac
     reading = read(seed, facts, text, acts)
     if reading.complaints:
         return f"the policy says what the run does not: {reading.complaints[0]}"
-    trace = as_trace(seed, facts, text, acts, reading.right, by)
+    trace = as_trace(seed, facts, text, acts, reading.right, reading.evidence, by)
     found = unfaithful(trace, seed, facts)
     return f"the policy says what the run does not: {found[0]}" if found else trace
 
@@ -154,7 +154,8 @@ def _reworded(
         at = act.end
     right = [bool(s.n_correct) for s in trace.steps]
     by = _by(policy, settings, trace.provenance.rng_key)
-    return as_trace(seed, facts, "".join(pieces), tuple(acts), right, by)
+    grounds = [s.evidence or "" for s in trace.steps]
+    return as_trace(seed, facts, "".join(pieces), tuple(acts), right, grounds, by)
 
 
 def _by(policy: Policy, settings: PolicyWriting, key: str) -> Provenance:

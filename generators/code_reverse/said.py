@@ -1,6 +1,7 @@
 """The words of a code story: what can be said, and the slots that its phrases share."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,29 @@ class Paragraph:
 
     said: tuple[Said, ...]
     right: bool = True
+
+
+_GROUNDS = {
+    "target": "the task", "plan": "the program's syntax tree", "decompose": "the program's syntax tree",
+    "passed": "the judge: {count} passed", "answer": "the judge: the tests passed", "doubt": "",
+    "given": "test: {call} -> {expected}", "write": "code that was run", "run": "run: {call} -> {value}",
+    "again": "run: {call} -> {value}", "check": "run: {call} -> {value}", "edge": "run: {call} -> {value}",
+    "remark": "recorded events", "draft": "run of the draft: {call} -> {got}",
+    "detect": "test: {call} -> {expected}", "departure": "both runs at {turn}: {wrong}, {right}",
+    "cause": "edit at {line}", "mend": "edit: {wrong} -> {right}",
+}  # fmt: skip
+
+
+def evidence(said: Said) -> str:
+    """What a thing said rests on, in one line; empty where it states nothing."""
+    slots = defaultdict(str, said.slots)
+    slots["got"] = slots["got"] or slots["error"] or "no end"
+    slots["value"] = slots["value"] or slots["error"]
+    slots["right"] = slots["right"] or slots["code"]
+    slots["count"] = slots["count"] or "1"
+    ground = " ".join(_GROUNDS[said.kind.partition("_")[0]].format_map(slots).split())
+    other = f", {slots['call2']} -> {slots['value2'] or slots['expected2']}" if "call2" in said.slots else ""
+    return ground + other
 
 
 def fenced(code: str) -> str:

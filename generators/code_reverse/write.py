@@ -25,6 +25,7 @@ from .claims import PHRASES
 from .faithful import unfaithful
 from .observe import Facts, Unusable, observe
 from .rows import CodeSeed
+from .said import Paragraph, evidence
 from .story import choose, tell
 
 VERIFIER = "code"
@@ -53,10 +54,21 @@ def write(seed: CodeSeed, facts: Facts, *, run_seed: int) -> Trace | Rejected:
     story = tell(seed, facts, choose(seed, facts, key))
     text, acts = word(story, PhraseBook.load(PHRASES), generator(rng_key(0, key, "words")), _OPTIONAL_SHARE)
     by = Provenance(rng_key=key, verifier=VERIFIER, code_version=__version__)
-    trace = as_trace(seed, facts, text, acts, [p.right for p in story], by)
+    right = [p.right for p in story]
+    spans = split_steps(text, acts)
+    spoken = [[text[a.start : a.end] for a in acts if s <= a.start < e] for s, e in spans]
+    grounds = [_rests_on(p, texts) for p, texts in zip(story, spoken, strict=True)]
+    trace = as_trace(seed, facts, text, acts, right, grounds, by)
     if complaints := unfaithful(trace, seed, facts):
         return Rejected(f"the text says what the run does not: {complaints[0]}", seed.source.row)
     return trace
+
+
+def _rests_on(paragraph: Paragraph, texts: Sequence[str]) -> str:
+    """The evidence of what a paragraph said of all that it might have."""
+    book = PhraseBook.load(PHRASES)
+    said = [s for s in paragraph.said if any(book.recognises(s.kind, s.slots, text) for text in texts)]
+    return "; ".join(ground for s in said if (ground := evidence(s)))
 
 
 def as_trace(
@@ -65,9 +77,12 @@ def as_trace(
     text: str,
     acts: tuple[ActSpan, ...],
     right: Sequence[bool],
+    grounds: Sequence[str],
     by: Provenance,
 ) -> Trace:
-    """A CoT with the verdict on its program; `right`: of each step, whether no mistake stands at its end."""
+    """A CoT with the verdict on its program. Of each step, `right` says whether no mistake stands at its end,
+    and `grounds` what it rests on.
+    """
     verdict = facts.verdict
     spans = split_steps(text, acts)
     origin = Origin.POLICY if by.policy else Origin.PROGRAM
@@ -79,8 +94,9 @@ def as_trace(
             method=Method.EXECUTION,
             n_rollouts=1,
             n_correct=int(good),
+            evidence=ground or None,
         )
-        for (start, end), good in zip(spans, right, strict=True)
+        for (start, end), good, ground in zip(spans, right, grounds, strict=True)
     )
     return Trace(
         seed_id=trace_id(seed.question, text, Generator.CODE_REVERSE),

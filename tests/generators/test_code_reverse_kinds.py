@@ -263,3 +263,17 @@ def test_inputs_are_derived_from_annotations():
     calls = [e.call for e in derived("def f(n: int, words: list[str], sep=''):\n    return n", "f")]
     assert calls[0] == "f(3, ['b', 'a', 'b'])"
     assert "f(0, [])" in calls
+
+
+def test_each_step_carries_what_its_claims_rest_on():
+    seed = program(*PROGRAMS["generator"])
+    facts = observe(seed)
+    for run_seed in range(6):
+        trace = write(seed, facts, run_seed=run_seed)
+        assert isinstance(trace, Trace), trace
+        for step in trace.steps:
+            acts = {a.act for a in trace.acts if step.start <= a.start < step.end}
+            assert step.evidence or acts == {"Uncertain"}
+            for value in re.findall(r"-> (`\S+`)", step.evidence or ""):
+                assert value in trace.text[step.start : step.end]
+        assert (trace.steps[-1].evidence or "").startswith("the judge")
