@@ -243,11 +243,11 @@ class Engine:
         self._slots.keep(left)
 
     def _make_room(self) -> None:
-        """Out of memory: half of the rows begin again later; a single one fails."""
+        """Out of memory: half of the rows begin again, each by itself; one that is alone fails."""
         for seat in self._seats:
             if seat is not None:
-                self._whole[seat.row.ids[:-1]] = seat.row.ids[:-1]
                 heapq.heappush(self._queue, (len(seat.row.ids), seat.ticket, seat.row))
+        self._whole.clear()
         if self.rows > 1:
             self.rows //= 2
         else:

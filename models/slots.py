@@ -49,13 +49,15 @@ class Slots:
         self.model, self.fused = model, fused
         config = model.config.get_text_config()
         accepted = signature(model.forward).parameters
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        window = getattr(config, "sliding_window", None)
+        usual = "sliding_attention" if window else "full_attention"
+        kinds = set(getattr(config, "layer_types", None) or [usual])
         if "position_ids" not in accepted or kinds - _KINDS:
             raise BadInput(
                 f"'{config.model_type}' keeps more than keys and values by position, which the local engine "
                 "cannot fork; put it behind a model server and use `policy.server`"
             )
-        self._kinds, self._window = kinds, getattr(config, "sliding_window", None) or 1 << 30
+        self._kinds, self._window = kinds, window or 1 << 30
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self._context = getattr(config, "max_position_embeddings", None) or 1 << 30
         if config._attn_implementation == "sdpa":

@@ -219,8 +219,8 @@ def _tracked(shards: Sequence[ShardFile], console: "Console | None") -> Iterator
 
 
 def _labelled(steps: Iterable[Mapping[str, Any] | None]) -> int:
-    """How many rows of `steps` a trace's steps make: none unless one of them was measured."""
+    """How many rows of `steps` a trace's steps make: none unless one but the last has a label."""
     known = [s for s in steps if s]
-    if not any(s["n_rollouts"] or s["reason"] for s in known):
+    if not any(s["n_rollouts"] or s["reason"] for s in known) and not any(s["method"] for s in known[:-1]):
         return 0
     return sum(bool(s["method"] or s["reason"]) for s in known)

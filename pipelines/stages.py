@@ -31,6 +31,7 @@ from ..verifiers.math import MathVerifier
 from ..verifiers.rubric.verifier import RubricVerifier
 from .cleaning import clean_shard, sign_shard
 from .config import Config
+from .devices import worker_device
 from .files import BadRow, quoted, write_json, write_jsonl
 from .judges import open_judge
 from .policies import Served, open_policy
@@ -127,7 +128,7 @@ class Workbench:
         import torch
 
         torch.set_num_threads(1)
-        return open_policy(model, device=self._device, batch_rows=self._batch_rows)
+        return open_policy(model, device=worker_device(self._device), batch_rows=self._batch_rows)
 
     @cached_property
     def scorer(self) -> Scorer | None:
@@ -140,7 +141,7 @@ class Workbench:
         from ..models.network import RewardModel
 
         torch.set_num_threads(1)
-        return prm_scorer(RewardModel.load(self._prm, self._device))
+        return prm_scorer(RewardModel.load(self._prm, worker_device(self._device)))
 
     def judge_for(self, job: Job, policy: Policy) -> StepJudge | None:
         """Who gives a second opinion, as the run's settings ask for it."""
