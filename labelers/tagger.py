@@ -123,17 +123,25 @@ class Tagger:
         if not found:
             return ()
         marginals = self._marginals(text, found)
-        best, sure = marginals.argmax(1).tolist(), marginals.max(1).tolist()
+        best = [self.acts[k] for k in marginals.argmax(1)]
+        return self.joined(found, best, marginals.max(1).tolist())
+
+    def joined(
+        self, found: Sequence[Unit], acts: Sequence[str], scores: Sequence[float]
+    ) -> tuple[ActSpan, ...]:
+        """Units as spans: neighbours of one act are one where tagged text mostly has it so.
+
+        A span's score is the mean of its units'.
+        """
+        column = {act: k for k, act in enumerate(self.acts)}
         spans: list[ActSpan] = []
         first = 0
         for i in range(1, len(found) + 1):
-            act = best[first]
-            if i < len(found) and best[i] == act and self._join[found[i].boundary][act]:
+            act = acts[first]
+            if i < len(found) and acts[i] == act and self._join[found[i].boundary][column[act]]:
                 continue
-            score = round(min(sum(sure[first:i]) / (i - first), 1.0), 4)
-            spans.append(
-                ActSpan(start=found[first].start, end=found[i - 1].end, act=self.acts[act], score=score)
-            )
+            score = round(min(sum(scores[first:i]) / (i - first), 1.0), 4)
+            spans.append(ActSpan(start=found[first].start, end=found[i - 1].end, act=act, score=score))
             first = i
         return tuple(spans)
 

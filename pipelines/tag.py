@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
+from ..labelers.policy_tagger import PROMPT, PolicyTagger
 from ..labelers.tagger import Tagger
-from ..schemas import ActSpan, MarkupError, markup
+from ..schemas import ActSpan, BadInput, Inventory, MarkupError, markup
 from .files import BadRow, read_rows, write_jsonl
+from .policies import model_path, open_policy
 
 
 def tag_file(
     source: Path,
     target: Path,
     progress: Callable[[int], None] | None = None,
-    tagger: Tagger | None = None,
+    tagger: Tagger | PolicyTagger | None = None,
 ) -> dict[str, int]:
     """Rows `{text}` of `source` to `target` in order, each with `spans` and `markup`.
 
@@ -42,12 +46,25 @@ def tag_file(
     return dict(counts)
 
 
+def policy_tagger(policy: str, prompt: Path | None, device: str = "auto") -> PolicyTagger:
+    """A policy that tags by a prompt file (the shipped one by default); raises BadInput."""
+    path = prompt or Path(str(files("cotmill.data"))) / "prompts" / PROMPT
+    try:
+        template = Template(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInput(f"cannot be read: {getattr(e, 'strerror', None) or e}", file=path) from e
+    reader = open_policy(model_path(policy, Path()), device=device, batch_rows=16)
+    return PolicyTagger(reader, Inventory.load(), Tagger.load(), template)
+
+
 def _bad(row: BadRow) -> dict[str, Any]:
     fields = {"line": row.line, "field": row.field, "raw": row.raw, "error": row.reason}
     return {k: v for k, v in fields.items() if v is not None}
 
 
-def _tagged(row: dict[str, Any], line: int, tagger: Tagger, counts: Counter[str]) -> dict[str, Any]:
+def _tagged(
+    row: dict[str, Any], line: int, tagger: Tagger | PolicyTagger, counts: Counter[str]
+) -> dict[str, Any]:
     row = {k: v for k, v in row.items() if k not in ("spans", "markup", "error")}
     text = row.get("text")
     if not isinstance(text, str):
