@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cotmill.pipelines import cli, tag
+from cotmill.pipelines import cli, model_commands, tag
 from cotmill.schemas import BadInput, CotmillError, MarkupError
 
 COMMAND = [sys.executable, "-m", "cotmill.pipelines.cli"]
 COMMANDS = sorted(
     c.name or c.callback.__name__
-    for c in (*cli.app.registered_commands, *cli.models.registered_commands)
+    for c in (*cli.app.registered_commands, *model_commands.models.registered_commands)
     if c.callback
 )
 HEAVY = {
