@@ -1,14 +1,15 @@
 """The `cotmill` command. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ..schemas.errors import BadInput, CotmillError
+from .model_commands import models
+from .options import Json, Set, print_json
 
 app = typer.Typer(
     name="cotmill",
@@ -21,11 +22,10 @@ app = typer.Typer(
 
 lean = typer.Typer(help="The embedded Lean.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(lean, name="lean")
+app.add_typer(models)
 
 _INTERRUPTED = 130
 
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="key.path=value", help="override a setting")]
-Json = Annotated[bool, typer.Option("--json", help="print one machine-readable object")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]
 
 
@@ -73,10 +73,6 @@ def _usage(error: Exception) -> int:
         return 2
     command = getattr(getattr(error, "ctx", None), "command_path", "cotmill")
     return _fail(2, f"{message} (see `{command} --help`)")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
 
 
 def _version(show: bool) -> None:
@@ -143,7 +139,7 @@ def run(
         progress=Progress(),
     )
     if as_json:
-        _print_json(manifest.model_dump(mode="json", exclude={"shards"}))
+        print_json(manifest.model_dump(mode="json", exclude={"shards"}))
         return
     console = Console(highlight=False)
     for section in figures(manifest):
@@ -166,113 +162,7 @@ def demo(
 
     figures = whole(out, workers=workers, fresh=fresh, quiet_page=as_json)
     if as_json:
-        _print_json(figures)
-
-
-@app.command()
-def train(
-    objective: Annotated[
-        Literal["sft", "orm", "prm", "policy-value"],
-        typer.Argument(metavar="OBJECTIVE", help="sft, orm, prm or policy-value"),
-    ],
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="a run's folder")],
-    out: Annotated[Path, typer.Option("--out", metavar="CKPT", help="the checkpoint's folder")],
-    init: Annotated[
-        str | None,
-        typer.Option("--init", metavar="CKPT", help="embedded, a model folder or a hub name"),
-    ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
-    overrides: Set = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="start anew in a folder that holds a training")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Train on a run's shards; goes on from its last checkpoint.
-
-    Example: cotmill train prm --data out/demo --out out/prm --init embedded --set max_minutes=2
-    """
-    from .training_commands import train as train_model
-
-    done = train_model(objective, data, out, init=init, device=device, overrides=overrides or (), fresh=fresh)
-    if as_json:
-        _print_json(done.as_json())
-    else:
-        print(f"{out}: {done.steps:,} steps, {done.tokens:,} tokens, loss {done.loss:.4f}")
-
-
-@app.command("evaluate-prm")
-def evaluate_prm(
-    prm: Annotated[str, typer.Option("--prm", metavar="CKPT", help="embedded, or a checkpoint's folder")],
-    data: Annotated[Path, typer.Option("--data", metavar="FILE.jsonl", help="ProcessBench-format rows")],
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
-    as_json: Json = False,
-) -> None:
-    """First-error F1 and AUC of a PRM on rows `id, problem, steps, label`.
-
-    Example: cotmill evaluate-prm --prm out/prm --data data/heldout/first_errors.jsonl
-    """
-    from rich.console import Console
-
-    from .page import prm_section, show
-    from .training_commands import evaluate_prm as evaluate
-
-    figures = evaluate(prm, data, device=device)
-    if as_json:
-        _print_json(figures.as_json())
-    else:
-        show(Console(highlight=False), prm_section({prm: figures}))
-
-
-@app.command()
-def evaluate(
-    policy: Annotated[
-        str, typer.Option("--policy", metavar="CKPT", help="embedded, a model folder or a hub name")
-    ],
-    problems: Annotated[Path, typer.Option("--problems", metavar="FILE", help="rows as `seeds`")],
-    methods: Annotated[
-        str | None,
-        typer.Option("--methods", help="of greedy,majority,logprob,orm,prm,search; default: all but search"),
-    ] = None,
-    n: Annotated[str, typer.Option("--n", help="samples, and simulations per move of a search")] = "1,4,16",
-    orm: Annotated[str | None, typer.Option("--orm", metavar="CKPT")] = None,
-    prm: Annotated[
-        str | None, typer.Option("--prm", metavar="CKPT", help="embedded, or a checkpoint's folder")
-    ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="the first so many problems")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="evaluation.json and plots go there")
-    ] = None,
-    overrides: Set = None,
-    as_json: Json = False,
-) -> None:
-    """Accuracy on held-out problems against compute, with 95% intervals.
-
-    Example: cotmill evaluate --policy embedded --prm embedded --problems data/heldout/problems.jsonl --n 1,8
-    """
-    from rich.console import Console
-
-    from .evaluation_commands import evaluate as evaluate_policy
-    from .evaluation_commands import section
-    from .page import show
-
-    found = evaluate_policy(
-        policy,
-        problems,
-        methods=methods,
-        n=n,
-        orm=orm,
-        prm=prm,
-        device=device,
-        limit=limit,
-        overrides=overrides or (),
-        out=out,
-    )
-    if as_json:
-        _print_json(found.as_json())
-    else:
-        show(Console(highlight=False, width=None if sys.stdout.isatty() else 140), section(found))
+        print_json(figures)
 
 
 @app.command()
@@ -330,7 +220,7 @@ def lean_setup(as_json: Json = False) -> None:
 
     folder = setup(lambda line: print(line, file=sys.stderr))
     if as_json:
-        _print_json({"folder": str(folder)})
+        print_json({"folder": str(folder)})
     else:
         print(folder)
 
@@ -339,15 +229,22 @@ def lean_setup(as_json: Json = False) -> None:
 def tag(
     source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
     target: Annotated[Path, typer.Argument(metavar="OUT.jsonl")],
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="MODEL", help="asked instead of the shipped tagger")
+    ] = None,
+    prompt: Annotated[
+        Path | None, typer.Option("--prompt", metavar="FILE", help="one's own prompt for --policy")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Thinking factors: rows `{text}` gain `spans` and `markup`.
 
     Example: cotmill tag cots.jsonl tagged.jsonl
     """
-    from .tag import tag_file
+    from .tag import policy_tagger, tag_file
 
-    _report(tag_file(source, target), as_json)
+    tagger = policy_tagger(policy, prompt) if policy else None
+    _report(tag_file(source, target, tagger=tagger), as_json)
 
 
 @app.command()
@@ -369,7 +266,7 @@ def inspect(
     from . import inspect as view
 
     if as_json:
-        _print_json(view.summary(folder, table=table, where=where, n=n))
+        print_json(view.summary(folder, table=table, where=where, n=n))
     else:
         view.inspect(folder, table=table, where=where, n=n, console=Console())
 
@@ -386,7 +283,7 @@ def check(folder: Folder, as_json: Json = False) -> None:
 
     report = check_run(folder, Console(stderr=True))
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         print("\n".join(report.lines()))
     if not report.ok:
@@ -420,12 +317,12 @@ def doctor(as_json: Json = False) -> None:
 
     report = examine(Console(quiet=as_json))
     if as_json:
-        _print_json(report)
+        print_json(report)
 
 
 def _report(counts: dict[str, int], as_json: bool) -> None:
     if as_json:
-        _print_json(counts)
+        print_json(counts)
     else:
         print(", ".join(f"{name} {n:,}" for name, n in counts.items()))
 
