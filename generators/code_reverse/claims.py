@@ -78,7 +78,7 @@ class Sayings:
     def of_task(self) -> list[Said]:
         """The target, what is given, the plan: true at any time."""
         slots = [example_slots(self.facts, i) for i in range(len(self.facts.examples))]
-        said = [target(self.seed, self.unit), plan(self.unit, self.facts), doubt(self.unit)]
+        said = [*target(self.seed, self.unit), plan(self.unit, self.facts), doubt(self.unit)]
         said += pieces(self.seed, self.facts)
         if not self.facts.examples[0].expected:
             return [*said, *(Said("given_none", s) for s in slots)]

@@ -105,6 +105,7 @@ def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
         "stdins": [e.call for e in shown] if seed.cases else [],
         "tests": [e.test for e in shown],
         "recorded": len(shown),
+        "derived": bool(shown) and shown[0].test < 0,
         "asserts": list(seed.tests),
         "mutants": [m.source for m in wrong],
     }

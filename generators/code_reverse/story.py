@@ -31,6 +31,9 @@ _PIECES = {
     "write_preface": "what has to be there first", "write_read": "the reading of the input",
     "write_function": "the function itself", "write_class": "the class with its first method",
 }  # fmt: skip
+_SENTENCE = re.compile(r"(?<=[a-z0-9)\]'\"])[.?](?: |$)")
+_ENDS = ".:;,? "
+MAX_TASK = 300
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _ASK = re.compile(
     r"^(?:write|create|implement|define) (?:(?:a|an|the) )?(?:python )?(?:function|program|method|code|class)"
@@ -128,7 +131,7 @@ def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
     """The story of one program under the given choices."""
     unit = unit_of(seed.code, facts.entry)
     drafts = [facts.drafts[i] for i in choices.drafts]
-    paragraphs = [Paragraph((target(seed, unit),)), Paragraph(tuple(_given(facts, choices)))]
+    paragraphs = [Paragraph(tuple(target(seed, unit))), Paragraph(tuple(_given(facts, choices)))]
     paragraphs.append(Paragraph((plan(unit, facts), *_pieces(seed, facts, choices))))
     paragraphs += _writing(seed, facts, choices, drafts[0] if drafts else None)
     if choices.doubtful and (drafts or choices.dry is not None):
@@ -143,6 +146,8 @@ def tell(seed: CodeSeed, facts: Facts, choices: Choices) -> list[Paragraph]:
             paragraphs.append(Paragraph((*last.said, *said)))
         else:
             paragraphs.append(Paragraph((run_said(unit, facts, dry, choices.style), *said)))
+    elif not facts.examples[0].expected:
+        paragraphs.append(Paragraph((Said("run_value", valued_slots(facts, choices.noted[0])),)))
     if checks := _checks(facts, choices):
         paragraphs.append(Paragraph(tuple(checks)))
     paragraphs += [Paragraph((edge(*facts.edges[i]),)) for i in choices.edges]
@@ -168,18 +173,21 @@ def passed(facts: Facts) -> Said:
     return Said("passed", {"count": str(facts.tests)})
 
 
-def target(seed: CodeSeed, unit: ast.FunctionDef) -> Said:
-    text = " ".join(seed.text.split())
+def target(seed: CodeSeed, unit: ast.FunctionDef) -> list[Said]:
+    """What is asked: its first sentence where that is an order, and the rest if short; else all of it."""
+    text = " ".join(seed.text.split()).replace("`", "'")
     task = _ASK.sub("", text)
     signed = signature(unit) if not seed.cases else ""
     slots = {"signature": f"`{signed}`"} if signed else {}
     kind = "target_class" if is_class(unit) else "target" if signed else "target_program"
+    first, *more = _SENTENCE.split(task, maxsplit=1)
     if task != text or task.split(" ")[0].lower() in _IMPERATIVES:
-        task = re.split(r"(?<=[a-z0-9)\]'\"])\.(?: |$)", task)[0]
-        slots["task"] = (task[:1].lower() + task[1:]).rstrip(".:? ").replace("`", "'")
-        return Said(kind, slots)
-    first = re.split(r"(?<=[a-z0-9)\]'\"])[.?](?: |$)", text)[0].rstrip(".:? ").replace("`", "'")
-    return Said(f"{kind}_text", {**slots, "text": first})
+        slots["task"] = (first[:1].lower() + first[1:]).rstrip(_ENDS)
+        rest = " ".join(more).rstrip(_ENDS)
+        said = [Said(kind, slots)]
+        return [*said, Said("target_more", {"text": rest})] if 0 < len(rest) <= MAX_TASK else said
+    whole = text if len(text) <= MAX_TASK else _SENTENCE.split(text, maxsplit=1)[0]
+    return [Said(f"{kind}_text", {**slots, "text": whole.rstrip(_ENDS)})]
 
 
 def _given(facts: Facts, choices: Choices) -> list[Said]:
