@@ -246,7 +246,7 @@ class TestFaults:
     @pytest.fixture
     def raising(self, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Said]) -> Callable[..., Said]:
         def run(error: BaseException) -> Said:
-            def tag_file(*_: Any) -> None:
+            def tag_file(*_: Any, **__: Any) -> None:
                 raise error
 
             monkeypatch.setattr(tag, "tag_file", tag_file)
