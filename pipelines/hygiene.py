@@ -185,15 +185,21 @@ def contaminated(own: Trace, traces: Sequence[Trace], evaluation: Evaluation) ->
 
 
 def repeated(traces: Sequence[Trace], settings: HygieneSettings) -> list[Removal]:
-    """Texts of one question that repeat another of it; the seed's own trace is never one."""
-    own = [t for t in traces if t.trace_id == t.seed_id]
-    others = [t for t in traces if t.trace_id != t.seed_id and t.text]
-    first = [(t.trace_id, sign(t.trace_id, t.text, settings)) for t in own if t.text]
-    signed = [sign(t.trace_id, t.text, settings) for t in others]
-    return [
-        Removal(key, f"{reason} of a text", match)
-        for key, reason, match in duplicates(signed, settings, first)
-    ]
+    """Texts of one question that repeat another of it; the seed's own trace is never one.
+
+    A labelled text is kept before one without labels, else the smallest id.
+    """
+    seeds = [t for t in traces if t.trace_id == t.seed_id and t.text]
+    kept = [(t.trace_id, sign(t.trace_id, t.text, settings)) for t in seeds]
+    out: list[Removal] = []
+    for labelled in (True, False):
+        own = [t for t in traces if t.measured is labelled and t.trace_id != t.seed_id and t.text]
+        signed = [sign(t.trace_id, t.text, settings) for t in own]
+        found = duplicates(signed, settings, kept)
+        out += [Removal(key, f"{reason} of a text", match) for key, reason, match in found]
+        gone = {key for key, *_ in found}
+        kept += [(s.id, s) for s in signed if s.id not in gone]
+    return out
 
 
 def solve_rate(traces: Iterable[Trace]) -> float | None:

@@ -21,7 +21,19 @@ from cotmill.pipelines.hygiene import (
     words,
 )
 from cotmill.pipelines.run import run
-from cotmill.schemas import BadInput, Domain, Generator, Outcome, Provenance, Source, Trace, trace_id
+from cotmill.schemas import (
+    BadInput,
+    Domain,
+    Generator,
+    Method,
+    Origin,
+    Outcome,
+    Provenance,
+    Source,
+    Step,
+    Trace,
+    trace_id,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -109,6 +121,15 @@ def test_texts_of_a_question_are_compared_and_the_seeds_own_stays() -> None:
     first, again = trace("So 42 hens."), trace("so 42  HENS.", outcome=Outcome.WRONG)
     gone = {r.id for r in repeated([own, first, again], EXACT)}
     assert gone == {max(first.trace_id, again.trace_id)}
+
+
+def test_a_labelled_text_is_kept_before_one_without_labels() -> None:
+    plain = [trace(f"So 42 hens{'.' * i}") for i in range(4)]
+    step = Step(start=0, end=2, origin=Origin.POLICY, n_rollouts=8, method=Method.ROLLOUTS)
+    for i, chosen in enumerate(plain):
+        labelled = chosen.model_copy(update={"text": f"so 42 HENS{' ' * i}", "steps": (step,)})
+        same = plain[0]
+        assert {r.id for r in repeated([labelled, same], EXACT)} == {same.trace_id}
 
 
 def test_thirteen_words_miss_a_rewording_that_eight_find() -> None:
