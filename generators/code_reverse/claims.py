@@ -29,15 +29,16 @@ from .story import doubt, edge, passed, pieces, plan, target, writing
 PHRASES = "phrases_code.yaml"
 T = TypeVar("T")
 _TOKEN = re.compile(
-    r"(?P<code>```python\n.*?\n```)|`(?P<quoted>[^`]+)`|(?P<pair>\b\w+ = [^,;.\s]+)"
-    r"|(?P<number>(?<![\w.])-?\d+(?:\.\d+)?)|(?P<word>[A-Za-z]+(?:'t)?)",
+    r"(?P<code>```python\n.*?\n```)|`(?P<quoted>[^`]+)`|(?P<text>(?<!\w)'[^'\n]*')"
+    r"|(?P<pair>\b\w+ = [^,;.\s]+)|(?P<number>(?<![\w.])-?\d+(?:\.\d+)?)|(?P<word>[A-Za-z]+(?:'t)?)",
     re.DOTALL,
 )
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {word: str(number) for number, word in enumerate(_WORDS)}
 _WANTED = {"should", "must", "expected", "wanted", "wants", "want", "ought", "supposed", "asks", "needs"}
 _NOT = {"not", "never", "no", "nothing", "without", "instead", "wrong", "false", "rather", "cannot"}
-_NOT |= {"fails", "fail", "failed", "neither", "nor", "nobody", "none"}
+_NOT |= {"fails", "fail", "failed", "neither", "nor", "nobody", "none", "skipped", "less", "fewer"}
+_CONSTANTS = {"True", "False", "None"}
 _FREE_NUMBERS = {"one", "two"}  # "one more", "the two": words more often than numbers
 
 
@@ -48,7 +49,9 @@ def claim(text: str) -> tuple[str, ...]:
         kind, token = match.lastgroup, match.group(match.lastgroup or 0)
         if kind == "word":
             word = token.lower()
-            if word in _NUMBERS and word not in _FREE_NUMBERS:
+            if token in _CONSTANTS:
+                found.append(token)
+            elif word in _NUMBERS and word not in _FREE_NUMBERS:
                 found.append(_NUMBERS[word])
             elif word in _WANTED or (word in ("has", "have") and text.startswith(" to ", match.end())):
                 found.append("<wanted>")

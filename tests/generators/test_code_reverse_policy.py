@@ -134,4 +134,7 @@ def test_what_is_wanted_and_what_came_are_not_to_be_exchanged():
     assert claim("It should be `3`, but it is `4`.") != claim("It is `3`, but it should be `4`.")
     assert claim("`x < 1` holds") != claim("`x < 1` never holds")
     assert claim("two turns and 5 of them") != claim("two turns and 6 of them")
+    assert claim("so its branch is taken") != claim("so its branch is skipped")
+    assert claim("it returns True") != claim("it returns False")
+    assert claim("it returns 'ab'") != claim("it returns 'ba'")
     assert claim("All three pass") == claim("the 3 pass")
