@@ -73,8 +73,11 @@ def surprises(traces: Sequence[Trace], policy: Policy) -> list[Array]:
         continuations.append([p[len(start) :] if acts else p for p in ends] + [whole[len(start) :]])
     out = []
     for trace, sums in zip(traces, policy.logprobs(prompts, continuations), strict=True):
-        # Beyond the context there is no log-probability, and no surprise that could be told.
-        per_step = np.nan_to_num(np.diff([0.0, *sums]), nan=0.0, neginf=0.0)
+        # A server that can't score says the same of every prefix; beyond the context nothing can be told.
+        scored = len(sums) == 1 or len(set(sums)) > 1
+        per_step = (
+            np.nan_to_num(np.diff([0.0, *sums]), nan=0.0, neginf=0.0) if scored else np.zeros(len(sums))
+        )
         out.append(-per_step / [max(1, s.end - s.start) for s in trace.steps])
     return out
 

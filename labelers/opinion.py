@@ -35,7 +35,7 @@ def with_opinion(trace: Trace, opinion: Opinion | None, by: str) -> Trace:
         return trace
     bad = len(trace.steps) if opinion.first_error is None else opinion.first_error
     steps = (
-        step.model_copy(update={"judge": Judge(label=1 if i < bad else -1, score=score, by=by)})
+        step.model_copy(update={"judge": Judge(label=1 if i < bad else -1, score=round(score, 4), by=by)})
         for i, (step, score) in enumerate(zip(trace.steps, opinion.scores, strict=True))
     )
     return trace.model_copy(update={"steps": tuple(steps)})

@@ -101,6 +101,18 @@ def test_surprise_is_read_off_step_by_step(acts: bool) -> None:
     assert all(b.startswith(a) for a, b in pairwise(continuations))
 
 
+def test_a_policy_that_cannot_score_is_not_surprised() -> None:
+    """A server without log-probabilities of given text calls all continuations equally likely."""
+
+    class Uniform(Reader):
+        def logprobs(
+            self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]
+        ) -> list[list[float]]:
+            return [[-np.log(len(cs))] * len(cs) for cs in continuations]
+
+    assert [list(s) for s in surprises([BAD, GOOD], Uniform())] == [[0, 0, 0]] * 2
+
+
 def test_a_surprising_step_is_named() -> None:
     t = trace("2+3=5\n5*4=24!\n24-1=23\nThe answer is 23.", Outcome.WRONG)
     [said] = ContrastJudge(Reader()).opinions([t], [])
