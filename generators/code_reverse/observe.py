@@ -109,7 +109,7 @@ def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
         "asserts": list(seed.tests),
         "mutants": [m.source for m in wrong],
     }
-    verdict, result = _run(seed.code, task, job, limits or Limits(cpu_s=8, wall_s=20.0))
+    verdict, result = _run(seed.code, task, job, limits or Limits(cpu_s=2, wall_s=20.0))
     own = result["program"]
     if "error" in own:
         raise Unusable(f"the program {own['error']}")
