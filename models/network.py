@@ -36,13 +36,15 @@ class RewardHead(nn.Module):
 
     Of each step's tokens it takes the sum, mean and minimum of the log-probabilities, and the lowest sum and
     the lowest minimum of the steps so far: a step is scored as the end of its prefix. `reads_state` adds a
-    linear map of the hidden state at the step's last token.
+    linear map of the hidden state at the step's last token. `squashed` sums enter as -log(1 - sum): a whole
+    trace's is in the hundreds.
     """
 
     FEATURES = 5
 
-    def __init__(self, hidden_size: int, reads_state: bool = False) -> None:
+    def __init__(self, hidden_size: int, reads_state: bool = False, squashed: bool = False) -> None:
         super().__init__()
+        self.squashed = squashed
         self.features = nn.Linear(self.FEATURES, 1)
         self.state = nn.Linear(hidden_size, 1, bias=False) if reads_state else None
         nn.init.constant_(self.features.weight, 0.1)
@@ -58,6 +60,8 @@ class RewardHead(nn.Module):
         """
         starts = torch.cat([prompt_end[:, None], ends[:, :-1]], dim=-1)  # exclusive
         total, mean, least = span_features(scores, starts, ends)
+        if self.squashed:
+            total = -torch.log1p(-total.clamp(max=0.0))
         so_far = [total.cummin(-1).values, least.cummin(-1).values]
         logits: Tensor = self.features(torch.stack([total, mean, least, *so_far], dim=-1))[..., 0]  # (B, S)
         if self.state is None:
@@ -72,6 +76,7 @@ class RewardModel(HeadedModel):
 
     kind: ClassVar[str] = "prm"
     head_file: ClassVar[str] = "reward_head.safetensors"
+    squashed: ClassVar[bool] = False
     head: RewardHead
 
     def __init__(
@@ -106,7 +111,8 @@ class RewardModel(HeadedModel):
         """A fresh head on a causal LM: a cotmill policy, any model folder, or a hub name; raises BadInput."""
         folder = local_folder(folder_or_name)
         trunk, tokenizer = load_model(folder, device, dtype), load_tokenizer(folder)
-        head = RewardHead(trunk.config.get_text_config().hidden_size, reads_state).to(trunk.device)
+        width = trunk.config.get_text_config().hidden_size
+        head = RewardHead(width, reads_state, cls.squashed).to(trunk.device)
         return cls(trunk, tokenizer, head, "markup" if knows_tags(tokenizer) else "text")
 
     @classmethod
@@ -165,6 +171,7 @@ class OutcomeModel(RewardModel):
     """An outcome reward model (ORM): a trace is one step, scored at its end (Cobbe et al., 2110.14168)."""
 
     kind: ClassVar[str] = "orm"
+    squashed: ClassVar[bool] = True
 
     def score_traces(self, traces: Sequence[tuple[str, str]]) -> list[float]:
         """For each (question, whole trace) the probability in [0, 1] that its answer is right.

@@ -67,6 +67,13 @@ def test_a_trace_beyond_the_context_is_left_out_whole(
         train_orm(run_folder, tmp_path / "x", settings, progress=QUIET)
 
 
+def test_a_long_trace_starts_with_a_moderate_logit(policy_folder: Path) -> None:
+    """Its log-probabilities sum to hundreds; the loss of a fresh head on it does not."""
+    fresh = OutcomeModel.from_backbone(str(policy_folder), device="cpu")
+    [score] = fresh.score_traces([("q", "<Think_Start>" + "zx#" * 35)])
+    assert 1e-4 < score < 1 - 1e-4
+
+
 def test_bad_calls(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--init"):
         train_orm(run_folder, tmp_path / "x", ORMSettings(), progress=QUIET)
