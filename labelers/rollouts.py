@@ -87,9 +87,9 @@ def label_shard(
     stop: tuple[str, ...] = (),
     judge: StepJudge | None = None,
 ) -> Labelled:
-    """Label the chosen traces of each seed by rollouts from every step that the policy wrote.
+    """Label the chosen traces of each seed by the settings' method, behind what they copy from the seed.
 
-    `stop` ends a rollout early, as it ended the completions. Steps copied from the seed take the seed's
+    An imported trace is chosen itself where the first error is searched for. `stop` ends a rollout early, as it ended the completions. Steps copied from the seed take the seed's
     counts. Where the policy cannot finish even the seed's whole CoT, no rollout is spent: the seed's steps
     and those of its chosen traces get a reason instead of a label. What is labelled, `judge` judges too.
     """
