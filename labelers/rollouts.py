@@ -90,9 +90,9 @@ def label_shard(
     """Label the chosen traces of each seed by the settings' method, behind what they copy from the seed.
 
     Where the first error is searched for, an imported trace is chosen itself. `stop` ends a rollout early, as
-    it ended the completions. Steps copied from the seed take the seed's counts. Where the policy cannot finish
-    even the seed's whole CoT, no rollout is spent: the seed's steps and those of its chosen traces get a
-    reason instead of a label. What is labelled, `judge` judges too.
+    it ended the completions. Steps copied from the seed take the seed's counts. Where the policy cannot
+    finish even the seed's whole CoT, no rollout is spent: the seed's steps and those of its chosen traces get
+    a reason instead of a label. What is labelled, `judge` judges too.
     """
     of_seed: dict[str, list[Trace]] = {s.seed_id: [] for s in seeds}
     for trace in traces:
