@@ -77,13 +77,15 @@ def bound(policy: LocalPolicy, work: Work, mean_length: int) -> float:
     config: Any = model.config
     head: Any = model.get_output_embeddings()
     matrices = [p.detach() for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
-    inputs = [(torch.randn(rows, w.shape[1]), w) for w in (*matrices, head.weight.detach())]
+    like: Any = {"device": model.device, "dtype": model.dtype}
+    inputs = [(torch.randn(rows, w.shape[1], **like), w) for w in (*matrices, head.weight.detach())]
     groups, size = rows * config.num_key_value_heads, config.head_dim
     each = config.num_attention_heads // config.num_key_value_heads
-    query, weights = torch.randn(groups, each, size), torch.rand(groups, each, mean_length)
+    query = torch.randn(groups, each, size, **like)
+    weights = torch.rand(groups, each, mean_length, **like)
     layers = range(config.num_hidden_layers)
-    keys = [torch.randn(groups, size, mean_length) for _ in layers]
-    values = [torch.randn(groups, mean_length, size) for _ in layers]
+    keys = [torch.randn(groups, size, mean_length, **like) for _ in layers]
+    values = [torch.randn(groups, mean_length, size, **like) for _ in layers]
 
     def products() -> None:
         for x, w in inputs:
@@ -104,6 +106,8 @@ def best_of(n: int, call: Callable[[], Any]) -> float:
     for _ in range(n):
         start = time.perf_counter()
         call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return min(times)
 
