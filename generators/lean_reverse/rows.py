@@ -48,7 +48,10 @@ class RecordedCheck:
 
 @dataclass(frozen=True, slots=True)
 class LeanSeed:
-    """A theorem with its recorded proof; `traced` is empty where nobody recorded one."""
+    """A theorem with its recorded proof; `traced` is empty where nobody recorded one.
+
+    `replayed` names the Lean that audited the whole proof and gave the states in this run; empty for a record.
+    """
 
     full_name: str
     statement: str
@@ -58,6 +61,7 @@ class LeanSeed:
     traced: tuple[TracedTactic, ...] = ()
     failed: tuple[FailedTactic, ...] = ()
     check: RecordedCheck | None = None
+    replayed: str = ""
     premises: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -66,7 +66,9 @@ def _trace(seed: LeanSeed, story: list[Paragraph], text: str, acts: tuple[ActSpa
     evidence, verifier = NOT_REPLAYED, "recorded trace"
     if verified := seed.check is not None and seed.check.sound:
         verifier = f"lean {seed.check.lean} (recorded)"
-        evidence = f"Lean {seed.check.lean} accepted the proof, without sorry or added axioms; {NOT_REPLAYED}"
+        accepted = f"Lean {seed.check.lean} accepted the proof, without sorry or added axioms"
+        evidence = accepted if seed.replayed else f"{accepted}; {NOT_REPLAYED}"
+        verifier = seed.replayed or verifier
     return Trace(
         seed_id=trace_id(seed.question, text, Generator.LEAN_REVERSE),
         domain=Domain.LEAN,

@@ -1,0 +1,129 @@
+"""The search for a proof: best-first or by the tree, within a stated number of tactics."""
+
+import asyncio
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from math import log
+from typing import Literal
+
+from ...schemas import BadInput
+from ...verifiers.lean import LeanBackend, LeanLost, TacticState, Theorem
+from ..search.tree import Puct, Tree
+from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
+from .proposals import Proposal, generic
+
+_IDLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TacticSearch:
+    """How a proof is looked for. `budget`: how many tactics Lean runs at most (looking up included).
+
+    `depth`: how many tactics a proof may have. Best-first takes the tactic whose path has the largest product
+    of priors; MCTS is PUCT over the same actions.
+    """
+
+    method: Literal["best_first", "mcts"] = "best_first"
+    budget: int = 80
+    depth: int = 12
+    c_puct: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave. `tactics` is a proof that Lean's audit of the whole file accepted, or None.
+
+    `attempts` are all tactics that Lean refused on the way, in order; `run` is how many were run.
+    """
+
+    theorem: Theorem
+    tactics: tuple[str, ...] | None
+    attempts: tuple[Attempt, ...]
+    run: int
+    reason: str = ""
+    axioms: tuple[str, ...] = ()
+
+
+def propose_generic(state: TacticState) -> list[Proposal]:
+    """The proposer that needs no policy."""
+    return generic(state.pp)
+
+
+def prove(
+    theorem: Theorem,
+    backend: LeanBackend,
+    settings: TacticSearch = TacticSearch(),
+    proposers: Sequence[Proposer] = (propose_generic,),
+) -> Found:
+    """Look for a proof. What goes wrong is the `reason` of a Found without tactics; nothing is raised."""
+    game = TacticGame(backend, proposers, settings.budget)
+    reason = "no proof within the budget"
+    try:
+        start = game.start(theorem)
+        if settings.method == "mcts":
+            asyncio.run(_mcts(game, start, settings))
+        else:
+            _best_first(game, start, settings)
+        if game.proof is None:
+            reason = "no tactic left to try"
+    except BudgetSpent:
+        pass
+    except BadInput as e:
+        reason = e.what
+    except LeanLost as e:
+        reason = str(e)
+    if game.proof is None:
+        return Found(theorem, None, tuple(game.attempts), game.run, reason)
+    tactics, axioms = _shortened(game.proof.tactics, game.proof.axioms, theorem, backend)
+    return Found(theorem, tactics, tuple(game.attempts), game.run, "", axioms)
+
+
+def _best_first(game: TacticGame, start: Position, settings: TacticSearch) -> None:
+    order = count()
+    queue: list[tuple[float, int, int, Position, str]] = []
+
+    def open_(position: Position, cost: float, depth: int) -> None:
+        if position.state is None or depth >= settings.depth:
+            return
+        proposals = game.proposals(position.state)
+        total = sum(p.weight for p in proposals)
+        for p in proposals:
+            item = (cost - log(p.weight / total), next(order), depth + 1, position, p.tactic)
+            heapq.heappush(queue, item)
+
+    open_(start, 0.0, 0)
+    while queue and game.proof is None:
+        cost, _, depth, position, tactic = heapq.heappop(queue)
+        open_(game.play(position, tactic), cost, depth)
+
+
+async def _mcts(game: TacticGame, start: Position, settings: TacticSearch) -> None:
+    tree = Tree(game, start, Puct(c_puct=settings.c_puct))
+    idle = 0
+    while game.proof is None and idle < _IDLE:
+        before = game.run
+        await tree.search(1)
+        idle = idle + 1 if game.run == before else 0
+
+
+def _shortened(
+    tactics: tuple[str, ...], axioms: tuple[str, ...], theorem: Theorem, backend: LeanBackend
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The proof without the tactics that it does not need, each omission audited."""
+    at = 0
+    while at < len(tactics) - 1:
+        shorter = (*tactics[:at], *tactics[at + 1 :])
+        audit = backend.audit(theorem, whole_file(theorem, shorter))
+        if audit.proved:
+            tactics, axioms = shorter, audit.axioms
+        else:
+            at += 1
+    return tactics, axioms
+
+
+def whole_file(theorem: Theorem, tactics: Sequence[str]) -> str:
+    """The theorem with its proof, as a file."""
+    lines = "\n".join(tactics).split("\n")
+    return f"{theorem.statement} := by\n" + "".join(f"  {line}\n" for line in lines)
