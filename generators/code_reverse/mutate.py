@@ -17,8 +17,8 @@ class Mutant:
     """A wrong draft: its source, the kind of slip, and the line (from 1) with its wrong and its right text.
 
     Where the slip is a missing guard or a pair of swapped branches, `wrong` is empty and `right` holds the
-    lines as they should be. A draft with two
-    slips is of the kind "pair" and holds both in `slips`, the one to be mended first before the other.
+    lines as they should be. A draft with two slips is of the kind "pair" and holds both in `slips`, the one
+    to be mended first before the other.
     """
 
     kind: str

@@ -1,5 +1,6 @@
 """The steps of a solution, as something that can be taken rightly, wrongly, or from wrong values."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ _CONFUSED = {"+": "-", "-": "+", "*": "+", "/": "-"}
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Move(ABC):
     """One step: from the values held so far to a new one, and the claim that states it.
 
     `key` names its value, `needs` the values that it uses.
@@ -28,9 +29,9 @@ class Move:
         """Its value, from what is held (right or wrong); None where it cannot be taken."""
         return True
 
+    @abstractmethod
     def text(self, held: Held) -> str:
         """Its claim, where `held` has its own value too."""
-        raise NotImplementedError
 
     def slip(self, draw: Draw, held: Held) -> Any | None:
         """A wrong value in place of its own; None where nobody would slip."""

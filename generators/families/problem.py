@@ -1,6 +1,7 @@
 """What every family offers: questions drawn and read, and what may truly be said about a problem."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,7 +56,7 @@ class Remark:
         return self.template.format(**{**self.fields, name: slipped(draw, numbers[name])})
 
 
-class Problem:
+class Problem(ABC):
     """A problem as read from its question. Families derive from it; the checker and the writer use it."""
 
     def __init__(self, question: str, answer: str, chart: Chart) -> None:
@@ -75,9 +76,9 @@ class Problem:
         """Judge a claim in the family's own notation; None where the claim is not in it."""
         return None
 
+    @abstractmethod
     def moves(self, draw: Draw) -> list[Move]:
         """One way to solve it, step by step."""
-        raise NotImplementedError
 
     def concluded(self, held: Held, moves: Sequence[Move]) -> str:
         """The answer that follows from what is held after all moves, right or wrong."""
