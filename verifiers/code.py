@@ -17,7 +17,8 @@ from .programs import Case, Task, assemble, extract_program
 from .sandbox import run_python, sandbox_available, unsafe_command
 
 _MODULES = ("wire", "subject", "remote", "judge")
-_BOOT = """
+# What a sandboxed interpreter runs first: the modules that it is sent become the package `inside`.
+LOAD = """
 import os, sys, marshal
 def read(n):
     data = b""
@@ -32,8 +33,8 @@ for name, code in marshal.loads(read(int(sys.argv[1]))):
     sys.modules["inside." + name] = made = module("inside." + name)
     made.__package__ = "inside"
     exec(code, made.__dict__)
-sys.modules["inside.judge"].main()
 """
+_BOOT = LOAD + 'sys.modules["inside.judge"].main()\n'
 # CPU and wall clock share a reason: which of the two ends a hanging program depends on the machine's load.
 _LIMIT_REASONS = {
     "cpu": "time limit",

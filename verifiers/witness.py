@@ -9,26 +9,14 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ..schemas import Verdict
-from .code import framed, judge_modules, judge_run, read_verdict
+from .code import LOAD, framed, judge_modules, judge_run, read_verdict
 from .process import Limits, Run
 from .programs import Task
 from .sandbox import SandboxMissing, run_python, sandbox_available
 
-_BOOT = """
-import os, sys, marshal
-def read(n):
-    data = b""
-    while len(data) < n:
-        data += os.read(0, n - len(data)) or sys.exit(3)
-    return data
-module = type(sys)
-package = module("inside")
-package.__path__ = []
-sys.modules["inside"] = package
-for name, code in marshal.loads(read(int(sys.argv[1]))):
-    sys.modules["inside." + name] = made = module("inside." + name)
-    made.__package__ = "inside"
-    exec(code, made.__dict__)
+_BOOT = (
+    LOAD
+    + """
 judged = b'[{"outcome": "correct", "passed": 0}]'
 if sys.argv[2] == "judge":
     sys.modules["inside.judge"]._harden()
@@ -47,6 +35,7 @@ if b'"outcome": "correct"' in judged:
     os.write(1, b"\\n")
     sys.modules["inside.witness"].main()
 """
+)
 
 
 def judge_and_watch(
