@@ -128,7 +128,10 @@ class _Audit:
         names = {h.name for g in goals for h in g.hypotheses}
         for slot in ("facts", "fact", "rule", "got", "cases"):
             if slot in self.slots and self.said.kind not in ("rewrite", "rewrite_at", "rewrite_close"):
-                yield f"'{slot}'", _made_of(self.slots[slot], known | names)
+                text = self.slots[slot]
+                if slot == "rule" and "←" in self.traced.tactic:
+                    text = text.removesuffix(" from right to left")
+                yield f"'{slot}'", _made_of(text, known | names)
         for slot in ("uses", "name", "first", "second", "reason"):
             if slot in self.slots and not self.slots[slot].startswith("`"):
                 yield f"'{slot}'", _made_of(self.slots[slot], names)

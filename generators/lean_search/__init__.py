@@ -1,13 +1,17 @@
 """Proof search: tactics as actions, by best-first search and by the tree search."""
 
 from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
-from .proposals import Proposal, generic
+from .live import recorded, settled
+from .policy import PolicyProposer
+from .proposals import generic
 from .search import Found, TacticSearch, propose_generic, prove
+from .shapes import Proposal
 
 __all__ = [
     "Attempt",
     "BudgetSpent",
     "Found",
+    "PolicyProposer",
     "Position",
     "Proposal",
     "Proposer",
@@ -16,4 +20,6 @@ __all__ = [
     "generic",
     "propose_generic",
     "prove",
+    "recorded",
+    "settled",
 ]

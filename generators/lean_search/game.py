@@ -14,7 +14,8 @@ from ...verifiers.lean import (
     Theorem,
 )
 from ..search.tree import Evaluation
-from .proposals import Proposal, normalised
+from .proposals import normalised
+from .shapes import Proposal
 
 # exact? says in a message which term closes the goal.
 SEARCH_LIBRARY = "exact?"
@@ -50,8 +51,8 @@ class Position:
 class TacticGame:
     """An `Environment` of the tree search. Each step runs one tactic of the `budget`, a look-up two.
 
-    A refused tactic, and one that leads to a state seen before, are lost games; a finished proof is won. After
-    the first proof the game is decided: see `proof`.
+    A refused tactic, and one that leads to a state seen before, are lost games; a finished proof is won.
+    After the first proof the game is decided: see `proof`.
     """
 
     backend: LeanBackend
@@ -77,9 +78,7 @@ class TacticGame:
         found = self.proposals(state.state)
         if not found:
             return Evaluation(-1.0)
-        return Evaluation(
-            self.value(state.state), tuple(p.tactic for p in found), normalised(found)
-        )
+        return Evaluation(self.value(state.state), tuple(p.tactic for p in found), normalised(found))
 
     async def step(self, state: Position, action: str) -> Position:
         """What a tactic makes of a position. Raises BudgetSpent."""

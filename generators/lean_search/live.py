@@ -1,4 +1,4 @@
-"""Lean rows with a Lean at hand: recorded proofs are verified again, bare statements proved, states recorded."""
+"""Lean rows with a Lean at hand: recorded proofs verified again, bare statements proved, states recorded."""
 
 import re
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from ...schemas import BadInput
 from ...verifiers.lean import Audit, LeanBackend, LeanLost, LeanUnavailable, Theorem
 from ..lean_reverse.failures import explain
 from ..lean_reverse.rows import FailedTactic, LeanSeed, RecordedCheck, TracedTactic
-from ..lean_reverse.states import BadState, parse_state
+from ..lean_reverse.states import BadState, Goal, parse_state
 from ..lean_reverse.story import proof_text
 from ..rejected import Rejected
 from .game import SEARCH_LIBRARY, Attempt, Proposer
-from .search import Found, TacticSearch, propose_generic, prove, whole_file
+from .search import DEFAULT, Found, TacticSearch, propose_generic, prove, whole_file
 
 _TOLD_CHARS = 1500
 
@@ -20,7 +20,7 @@ _TOLD_CHARS = 1500
 def settled(
     seed: LeanSeed,
     backend: LeanBackend,
-    search: TacticSearch = TacticSearch(),
+    search: TacticSearch = DEFAULT,
     proposers: Sequence[Proposer] = (propose_generic,),
     told: int = 2,
 ) -> LeanSeed | Rejected:
@@ -70,7 +70,7 @@ def version(backend: LeanBackend) -> str:
     except LeanLost:
         return backend.name
     said = next((m.text for m in messages if m.severity == "information"), "")
-    return match[1] if (match := re.fullmatch(r'"([^"]+)"', said.strip())) else backend.name
+    return match[1] if (match := re.match(r'"([^",\s]+)', said.strip())) else backend.name
 
 
 def _replayed(seed: LeanSeed, backend: LeanBackend) -> LeanSeed | Rejected:
@@ -109,8 +109,8 @@ def _kept(seed: LeanSeed, traced: Sequence[TracedTactic]) -> tuple[FailedTactic,
 
 
 def _told(attempts: Sequence[Attempt], traced: Sequence[TracedTactic], told: int) -> tuple[FailedTactic, ...]:
-    """Refused attempts at states of the proof: one a state, those first whose message can be put into words."""
-    states = {}
+    """Refused attempts at states of the proof: one a state, first those whose message has words."""
+    states: dict[tuple[Goal, ...], str] = {}
     for t in traced:
         states.setdefault(parse_state(t.state_before), t.state_before)
     best: dict[str, tuple[bool, int, FailedTactic]] = {}

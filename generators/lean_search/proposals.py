@@ -1,11 +1,11 @@
 """Tactics worth a try at a goal, from its shape alone, each with a weight that becomes its prior."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from ..lean_reverse.english import is_fact, names_of
 from ..lean_reverse.states import BadState, Goal, Hypothesis, parse_state
-from ..lean_reverse.terms import Binder, Infix, Name, Prefix, Term, Unreadable, parse_term
+from ..lean_reverse.terms import Binder, Infix, Name, Prefix, Term
+from .arithmetic import arithmetic
+from .shapes import Proposal, facts_of, fresh, objects_of, read
 
 # Where a variable of such a type is taken apart, which constructors come out, with their fields.
 _CONSTRUCTORS = {
@@ -22,21 +22,11 @@ _INT_UNFOLDINGS = "Int.pow_succ, Int.mul_add, Int.add_mul, Int.mul_comm, Int.mul
 _WITNESSES, _CASES = 6, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A tactic and how promising it looks; weights are positive and need not sum to anything."""
-
-    tactic: str
-    weight: float
-
-
 def generic(state: str) -> list[Proposal]:
     """What the first goal of a pretty-printed state suggests, the most promising first, without repetition.
 
     Nothing for a state that cannot be read.
     """
-    from .arithmetic import arithmetic
-
     try:
         goals = parse_state(state)
     except BadState:
@@ -50,30 +40,6 @@ def generic(state: str) -> list[Proposal]:
     return sorted((Proposal(t, w) for t, w in best.items()), key=lambda p: (-p.weight, p.tactic))
 
 
-def read(text: str) -> Term | None:
-    """The term, or None where its notation is not known."""
-    try:
-        return parse_term(text)
-    except Unreadable:
-        return None
-
-
-def fresh(goal: Goal, base: str) -> str:
-    """`base`, or `base` with the first number that makes it new in the goal."""
-    names = names_of(goal)
-    return next(n for n in (base, *(f"{base}{i}" for i in range(1, len(names) + 2))) if n not in names)
-
-
-def facts_of(goal: Goal) -> list[Hypothesis]:
-    """The hypotheses that say something and can be named."""
-    return [h for h in goal.hypotheses if is_fact(h, goal) and "✝" not in h.name]
-
-
-def objects_of(goal: Goal) -> list[Hypothesis]:
-    """The variables that can be named."""
-    return [h for h in goal.hypotheses if not is_fact(h, goal) and "✝" not in h.name]
-
-
 def _closers(goal: Goal) -> Iterator[Proposal]:
     target, whole = goal.target, " ".join((goal.target, *(h.type for h in goal.hypotheses)))
     numeric = any(h.type in _NUMBERS for h in goal.hypotheses) or any(c.isdigit() for c in whole)
@@ -85,7 +51,7 @@ def _closers(goal: Goal) -> Iterator[Proposal]:
     if not any(h.name in target.split() for h in objects_of(goal)):
         yield Proposal("decide", 3)
     if facts_of(goal):
-        yield from (Proposal("assumption", 3), Proposal("simp_all", 4), Proposal("contradiction", 1.5))
+        yield from (Proposal("assumption", 2), Proposal("simp_all", 4), Proposal("contradiction", 1.5))
         if target != "False":
             yield Proposal("exfalso", 0.3)
     yield Proposal("grind", 3)
@@ -201,7 +167,9 @@ def _alternatives(goal: Goal, variable: Hypothesis, ih: str) -> str:
     lines = []
     for constructor, fields in _CONSTRUCTORS[kind]:
         names = [variable.name if f == "_" else fresh(goal, f) for f in fields]
-        lines.append(" ".join([f"\n| {constructor}", *names, *([ih] if ih and "_" in fields else [])]) + " => ?_")
+        lines.append(
+            " ".join([f"\n| {constructor}", *names, *([ih] if ih and "_" in fields else [])]) + " => ?_"
+        )
     return "".join(lines)
 
 

@@ -12,7 +12,8 @@ from ...schemas import BadInput
 from ...verifiers.lean import LeanBackend, LeanLost, TacticState, Theorem
 from ..search.tree import Puct, Tree
 from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
-from .proposals import Proposal, generic
+from .proposals import generic
+from .shapes import Proposal
 
 _IDLE = 200
 
@@ -29,6 +30,9 @@ class TacticSearch:
     budget: int = 80
     depth: int = 12
     c_puct: float = 1.5
+
+
+DEFAULT = TacticSearch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def propose_generic(state: TacticState) -> list[Proposal]:
 def prove(
     theorem: Theorem,
     backend: LeanBackend,
-    settings: TacticSearch = TacticSearch(),
+    settings: TacticSearch = DEFAULT,
     proposers: Sequence[Proposer] = (propose_generic,),
 ) -> Found:
     """Look for a proof. What goes wrong is the `reason` of a Found without tactics; nothing is raised."""
