@@ -37,10 +37,6 @@ class CallStats:
     tokens: int = 0
     failures: int = 0
 
-    @property
-    def rows_per_call(self) -> float:
-        return self.rows / self.calls if self.calls else 0.0
-
 
 @dataclass(slots=True)
 class _Waiting:
@@ -125,9 +121,7 @@ class Batcher:
         answered = False
         for kind in sorted(batches):
             batch = sorted((w for w in batches[kind] if not w.future.done()), key=lambda w: w.key)
-            if batch and kind in self._streams:
-                self._enter(kind, batch)
-            elif batch:
+            if batch and not self._enter(kind, batch):
                 answered = True
                 self._answer(kind, batch)
         if answered:
@@ -135,10 +129,17 @@ class Batcher:
         went_on = [self._advance(kind) for kind in sorted(self._streams)]
         return any(went_on)
 
-    def _enter(self, kind: str, batch: list[_Waiting]) -> None:
-        stream = self._streams[kind]
-        numbers = stream.requests.enter([w.item for w in batch])
+    def _enter(self, kind: str, batch: list[_Waiting]) -> bool:
+        """Put requests under way; False where there is no stream, or it refuses one of them."""
+        stream = self._streams.get(kind)
+        if stream is None:
+            return False
+        try:
+            numbers = stream.requests.enter([w.item for w in batch])
+        except Exception:
+            return False
         stream.waiting |= zip(numbers, batch, strict=True)
+        return True
 
     def _advance(self, kind: str) -> bool:
         """Let a stream go on until something is done; where it fails, each request is asked alone."""

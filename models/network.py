@@ -8,7 +8,7 @@ Shapes: B rows, T tokens, S steps, D hidden size, F features.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from .folder import load_model, load_tokenizer, local_folder
 from .headed import (
     CARD_FILE,
     HeadedModel,
-    Input,
     StepsRow,
     kind_of,
     read_card,
@@ -26,9 +25,6 @@ from .headed import (
     states_at,
 )
 from .tokenizer import knows_tags
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class RewardHead(nn.Module):
@@ -78,11 +74,6 @@ class RewardModel(HeadedModel):
     head_file: ClassVar[str] = "reward_head.safetensors"
     squashed: ClassVar[bool] = False
     head: RewardHead
-
-    def __init__(
-        self, trunk: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", head: RewardHead, input: Input
-    ) -> None:
-        super().__init__(trunk, tokenizer, head, input)
 
     @classmethod
     def open(

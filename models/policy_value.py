@@ -173,14 +173,6 @@ class PolicyValuePolicy(LocalPolicy):
         """P and V of states: (question, chain of thought so far)."""
         return self.network.opinions(states)
 
-    def priors(self, states: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
-        """P(s, a): for each state the probability of each act, and of the end."""
-        return [dict(o.priors) for o in self.opinions(states)]
-
-    def values(self, states: Sequence[tuple[str, str]]) -> list[float]:
-        """V(s) in [-1, 1]."""
-        return [o.value for o in self.opinions(states)]
-
 
 def open_local(path_or_name: str, device: str = "auto", batch_rows: int = 256) -> LocalPolicy:
     """A local policy, with its heads where its folder has them; raises BadInput."""

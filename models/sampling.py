@@ -313,7 +313,10 @@ def inverse_cdf(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Tensor
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
     dtype = torch.float64 if logits.shape[-1] > _EXACT else torch.float32
     cumulated = scaled.softmax(-1).cumsum(-1, dtype=dtype)
-    at = (uniforms[:, None] * cumulated[:, -1:]).to(dtype)
+    total = cumulated[:, -1:]
+    # A product rounded up to the total would fall behind every token.
+    below = torch.nextafter(total, torch.zeros_like(total))
+    at = torch.minimum((uniforms[:, None] * total).to(dtype), below)
     drawn = torch.searchsorted(cumulated, at, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
     return torch.where(greedy, logits.argmax(-1), drawn)
 

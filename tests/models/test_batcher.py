@@ -138,6 +138,47 @@ def test_a_request_that_the_policy_cannot_stand_harms_no_other() -> None:
     assert batcher.stats["sample"].failures == 1
 
 
+class RefusingStream:
+    """Takes no request that holds poison, and answers the others when it goes on."""
+
+    def __init__(self, policy: EchoPolicy) -> None:
+        self.policy, self.open = policy, list[SampleRequest]()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.open)
+
+    def enter(self, requests: Sequence[SampleRequest]) -> range:
+        if any(r.prompt == "poison" for r in requests):
+            raise ValueError("poison")
+        self.open += requests
+        return range(len(self.open) - len(requests), len(self.open))
+
+    def advance(self) -> list[tuple[int, list[Sample]]]:
+        asked, self.open = self.open, []
+        return list(enumerate(self.policy.sample(asked)))
+
+    def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        return self.policy.logprobs(prompts, continuations)
+
+
+class RefusingPolicy(EchoPolicy):
+    def stream(self) -> RefusingStream:
+        return RefusingStream(self)
+
+
+def test_a_request_that_a_stream_refuses_harms_no_other() -> None:
+    batcher = Batcher(RefusingPolicy())
+
+    async def poison() -> list[str]:
+        return [s.text for s in await batcher.sample(SampleRequest("poison", key="p"))]
+
+    [bad, good] = batcher.run([poison(), ask(batcher, "a", 2)])
+    assert isinstance(bad, ValueError)
+    assert isinstance(good, list)
+    assert len(good) == 2
+
+
 def test_a_search_may_catch_the_failure_and_go_on() -> None:
     batcher = Batcher(EchoPolicy())
 
@@ -212,7 +253,6 @@ def test_the_account_counts_calls_requests_rows_and_tokens() -> None:
     sample, likely = batcher.stats["sample"], batcher.stats["logprobs"]
     assert (sample.calls, sample.requests, sample.rows, sample.tokens) == (1, 2, 8, 24)
     assert (likely.calls, likely.requests, likely.rows) == (1, 2, 6)
-    assert sample.rows_per_call == 8
 
 
 def test_a_search_that_waits_for_nothing_is_named_and_not_waited_for() -> None:

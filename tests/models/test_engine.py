@@ -10,7 +10,7 @@ from cotmill.models.fused import FusedDecoder
 from cotmill.models.local import LocalPolicy
 from cotmill.models.policy import SampleRequest
 from cotmill.models.prefixes import Prefixes, common
-from cotmill.models.sampling import Drawn, Engine, Row
+from cotmill.models.sampling import Drawn, Engine, Row, inverse_cdf
 from cotmill.models.slots import Prefix, Slots
 from cotmill.schemas import BadInput, generator
 from hypothesis import given
@@ -201,6 +201,14 @@ def test_a_row_too_large_for_memory_fails_alone(monkeypatch: pytest.MonkeyPatch)
     long, *others = drain(Engine(model("llama"), ends=(), rows=4), asked)
     assert long.error == "out of memory"
     assert all(d.error is None and len(d.tokens) == 12 for d in others)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
+def test_no_uniform_draws_a_token_that_cannot_come(uniform: float) -> None:
+    logits = torch.randn(200, 60, generator=torch.Generator().manual_seed(0))
+    logits[:, [0, 59]] = -torch.inf
+    drawn = inverse_cdf(logits, torch.ones(200), torch.full((200,), uniform, dtype=torch.float64))
+    assert set(drawn.tolist()) == {1 if uniform == 0 else 58}
 
 
 def test_a_model_with_other_memory_is_refused_with_the_way_out() -> None:

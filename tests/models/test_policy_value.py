@@ -88,8 +88,7 @@ def test_saved_and_opened_it_is_the_same_network_and_a_policy(
     assert isinstance(policy, PolicyValue)
     before, after = network.opinions(STATES), policy.opinions(STATES)
     assert [o.value for o in after] == pytest.approx([o.value for o in before], abs=1e-6)
-    assert policy.values(STATES) == [o.value for o in after]
-    assert policy.priors(STATES) == [o.priors for o in after]
+    assert [o.priors for o in after] == [pytest.approx(o.priors, abs=1e-6) for o in before]
     asked = [SampleRequest(policy.prompt("Compute 12 + 34."), "k", n=2, max_tokens=12)]
     assert policy.sample(asked) == LocalPolicy.load(str(llama_folder), "cpu").sample(asked)
     assert policy.hash != LocalPolicy.load(str(llama_folder), "cpu").hash
