@@ -24,7 +24,7 @@ from typing import Any
 
 FILE = "<program>"
 MAX_LINES = 500_000
-PATIENCE = 10, 2_000  # a draft may run ten times as many lines as the program, and these
+PATIENCE = 10, 2_000  # a draft may run ten times as many lines as the program, and these, up to MAX_LINES
 MAX_EVENTS = 300
 MAX_REPR = 160
 MAX_PRINTED = 1 << 20
@@ -298,7 +298,7 @@ def run(source: str, job: Job, own: dict[str, Any] | None) -> dict[str, Any]:
         if any("endless" in c for c in calls[:recorded]) and not job["derived"]:
             return {"error": "runs on without an end in sight"}
         return {"calls": calls, "passed": passed, "lines": max((c["lines"] for c in calls), default=0)}
-    limit = PATIENCE[0] * own["lines"] + PATIENCE[1]
+    limit = min(PATIENCE[0] * own["lines"] + PATIENCE[1], MAX_LINES)
     for number, right in enumerate(own["calls"][:recorded]):
         outcome = program.call(number, False, limit)
         if _refused:

@@ -102,7 +102,7 @@ def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
         "program": seed.code,
         "setup": seed.setup,
         "calls": [] if seed.cases else [e.call for e in shown] + edges,
-        "stdins": [e.call for e in shown] if seed.cases else [],
+        "stdins": [c.stdin for c in seed.cases],
         "tests": [e.test for e in shown],
         "recorded": len(shown),
         "derived": bool(shown) and shown[0].test < 0,
@@ -127,7 +127,7 @@ def observe(seed: CodeSeed, limits: Limits | None = None) -> Facts:
         entry=entry,
         examples=tuple(shown[i] for i in right),
         outcomes=tuple(outcomes[i] for i in right),
-        edges=tuple(zip(edges, outcomes[len(shown) :], strict=True)),
+        edges=tuple(zip(edges, outcomes[len(shown) :], strict=False)),
         drafts=tuple(_drafts(wrong, result["mutants"], shown, place)),
         verdict=verdict,
         tests=len(seed.cases) or int(verdict.evidence.split(" ")[0]),
@@ -157,7 +157,7 @@ def _as_expected(example: Example, outcome: Outcome) -> bool:
 
 def _printed(seed: CodeSeed, outcomes: Sequence[Outcome]) -> Verdict:
     """Every case's output held against what it should be, here, outside the sandbox."""
-    for number, (case, outcome) in enumerate(zip(seed.cases, outcomes, strict=False), 1):
+    for number, (case, outcome) in enumerate(zip(seed.cases, outcomes, strict=True), 1):
         where = f"case {number} of {len(seed.cases)}"
         if outcome.error or lines_of(outcome.value) != lines_of(case.stdout):
             raise Unusable(

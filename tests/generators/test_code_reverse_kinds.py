@@ -90,6 +90,18 @@ def test_a_program_that_reads_stdin_is_told_with_what_it_prints():
     assert json.loads(trace.reference or "") == {"cases": row["cases"]}
 
 
+def test_every_case_counts_though_few_are_told():
+    cases = [{"stdin": str(n), "stdout": str(n)} for n in range(9)]
+    row = {"question": "Print the number.", "cases": cases}
+    right = reverse(read_code_row(row | {"solution": "print(int(input()))"}, Source(name="x")), run_seed=0)
+    assert isinstance(right, Trace)
+    assert "9 cases" in right.evidence
+    late = "n = int(input())\nprint(n if n < 8 else 0)"
+    wrong = reverse(read_code_row(row | {"solution": late}, Source(name="x")), run_seed=0)
+    assert isinstance(wrong, Rejected)
+    assert "case 9 of 9" in wrong.reason
+
+
 def test_a_program_with_another_output_is_rejected():
     row = {"question": "q", "solution": "print(input())", "cases": [{"stdin": "a", "stdout": "b"}]}
     made = reverse(read_code_row(row, Source(name="x", row=7)), run_seed=0)
