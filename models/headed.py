@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..schemas import BadInput
-from ..schemas.markup import THINK_START
+from ..schemas import ActSpan, BadInput
+from ..schemas.markup import THINK_START, marked_steps
 from . import prompts as prompting
 from .folder import save_model, stored_dtype
 from .sampling import token_scores
@@ -114,6 +114,17 @@ class HeadedModel(nn.Module):
             self.head.load_state_dict(load_file(path, device=str(self.device)))
         except (OSError, SafetensorError, RuntimeError) as e:
             raise BadInput("not the weights of this head", file=path) from e
+
+    def row(self, question: str, text: str, acts: Sequence[ActSpan], ends: Sequence[int]) -> StepsRow:
+        """A chain of thought whose steps end at `ends` in its text, as this model reads it.
+
+        Raises MarkupError where an act crosses a step's end, or text stands outside all acts.
+        """
+        if self.input == "text":
+            return StepsRow(question, text, tuple(ends))
+        if acts:
+            return StepsRow(question, *marked_steps(text, acts, ends))
+        return StepsRow(question, THINK_START + text, tuple(len(THINK_START) + end for end in ends))
 
     def encode(self, rows: Sequence[StepsRow]) -> list[EncodedSteps]:
         """Tokens of rows, with each step's last token found through the tokenizer's offsets.

@@ -6,7 +6,7 @@ method sees a reference answer: the search is blind, and what it brought forth i
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..generators.assemble import assemble, decide
 from ..generators.search import SearchSettings, search_shard
 from ..generators.search.judges import prm_scorer
-from ..models.headed import StepsRow
 from ..models.network import OutcomeModel, RewardModel
 from ..models.policy import Policy, PolicyValue, Sample, SampleRequest
 from ..models.pool import members_of
@@ -45,7 +44,7 @@ class EvaluateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: tuple[Method, ...] = ("greedy", "majority", "logprob")
-    n: tuple[int, ...] = Field((1, 4, 16), min_length=1)
+    n: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 4, 16), min_length=1)
     temperature: float = Field(0.8, gt=0)
     max_tokens: int = Field(256, ge=1)
     seed: int = Field(0, ge=0)
@@ -265,14 +264,7 @@ def _by_orm(orm: OutcomeModel, traces: Iterable[Trace]) -> list[float]:
 
 
 def _by_prm(prm: RewardModel, traces: Iterable[Trace]) -> list[tuple[float, ...]]:
-    rows = []
-    for t in traces:
-        ends = [s.end for s in t.steps]
-        if prm.input == "markup" and t.acts:
-            rows.append(StepsRow(t.question, *markup.marked_steps(t.text, t.acts, ends)))
-        else:
-            head = markup.THINK_START if prm.input == "markup" else ""
-            rows.append(StepsRow(t.question, head + t.text, tuple(len(head) + e for e in ends)))
+    rows = [prm.row(t.question, t.text, t.acts, [s.end for s in t.steps]) for t in traces]
     return [tuple(s for s in scores if s == s) for scores in prm.score_steps(rows)]
 
 

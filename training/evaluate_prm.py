@@ -80,22 +80,17 @@ def evaluate_prm(
 def steps_row(prm: RewardModel, row: Mapping[str, Any], line: int | None = None) -> StepsRow:
     """A ProcessBench row as its PRM reads it; raises BadInput where its markup does not hold its steps."""
     text, spans = join_steps(row["steps"])
-    if prm.input == "text":
-        return StepsRow(row["problem"], text, tuple(end for _, end in spans))
-    if row.get("markup"):
+    acts: tuple[ActSpan, ...] = ()
+    if prm.input == "markup" and row.get("markup"):
         try:
             text, acts = markup.parse(row["markup"])
         except MarkupError as e:
             raise BadInput(str(e), line=line, field="markup") from e
         spans = _found_in(text, row["steps"], line)
-    else:
-        known = token_id(prm.tokenizer, markup.act_start(_PLAIN_ACT)) is not None
-        acts = tuple(ActSpan(start=a, end=b, act=_PLAIN_ACT) for a, b in spans) if known else ()
-        if not acts:
-            head = markup.THINK_START
-            return StepsRow(row["problem"], head + text, tuple(len(head) + b for _, b in spans))
+    elif token_id(prm.tokenizer, markup.act_start(_PLAIN_ACT)) is not None:
+        acts = tuple(ActSpan(start=a, end=b, act=_PLAIN_ACT) for a, b in spans)
     try:
-        return StepsRow(row["problem"], *markup.marked_steps(text, acts, [end for _, end in spans]))
+        return prm.row(row["problem"], text, acts, [end for _, end in spans])
     except MarkupError as e:
         raise BadInput(f"an act crosses a step's end: {e}", line=line, field="markup") from e
 

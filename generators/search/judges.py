@@ -30,13 +30,10 @@ def _row(prm: RewardModel, question: str, body: str) -> StepsRow:
     if prm.input == "markup" and markup.looks_like_markup(body):
         text, acts = markup.parse(body.removesuffix(markup.THINK_END), closed=False)
         text, acts = markup.trim(text, acts)
-        ends = [end for _, end in split_steps(text, acts)]
-        try:
-            return StepsRow(question, *markup.marked_steps(text, acts, ends))
-        except MarkupError:
-            ends = ends[-1:]
-            return StepsRow(question, *markup.marked_steps(text, acts, ends))
-    text = text_of(body)
-    ends = [end for _, end in split_steps(text)]
-    head = markup.THINK_START if prm.input == "markup" else ""
-    return StepsRow(question, head + text, tuple(len(head) + end for end in ends))
+    else:
+        text, acts = text_of(body), ()
+    ends = [end for _, end in split_steps(text, acts)]
+    try:
+        return prm.row(question, text, acts, ends)
+    except MarkupError:
+        return prm.row(question, text, acts, ends[-1:])
