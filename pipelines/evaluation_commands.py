@@ -1,6 +1,7 @@
 """`cotmill evaluate`: problems from a file, models from folders, figures as a table, JSON and plots."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..training.evaluate import EvaluateSettings, Evaluation
 
 RESULT = "evaluation.json"
+SEARCH = {"tau": 0, "rollouts": 0, "splices": 0, "parallel": 4}
+"""A blind search's own defaults: no answer is known that rollouts could be held against."""
 
 
 def evaluate(
@@ -42,6 +45,8 @@ def evaluate(
     from ..verifiers.math import MathVerifier
 
     settings = _settings(methods, n, orm, prm, overrides)
+    if out is not None and find_spec("matplotlib") is None:
+        raise BadInput("plots need matplotlib: pip install 'cotmill[notebooks]'", field="--out")
     seeds, levels = read_problems(problems, limit)
     opened = open_policy(model_path(policy, Path()), device=device, batch_rows=256)
     progress = Progress()
@@ -140,7 +145,8 @@ def _settings(
     given = nested(overrides)
     given["methods"] = [m.strip() for m in methods.split(",") if m.strip()] if methods else default
     given["n"] = [x.strip() for x in n.split(",") if x.strip()]
-    given["search"] = {"tau": 0, "rollouts": 0, "splices": 0, "parallel": 4} | given.get("search", {})
+    if isinstance(search := given.get("search", {}), dict):
+        given["search"] = SEARCH | search
     try:
         return EvaluateSettings.model_validate(given)
     except ValidationError as e:

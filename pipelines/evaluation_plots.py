@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..schemas import BadInput
-
 if TYPE_CHECKING:
     from ..training.evaluate import Evaluation, Point
 
@@ -16,11 +14,9 @@ _MARKERS = "osv^DPXd"
 
 
 def write_plots(found: "Evaluation", folder: Path) -> list[Path]:
-    """`accuracy.png`, and `levels.png` where there are several levels; raises BadInput without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as e:
-        raise BadInput("plots need matplotlib: pip install 'cotmill[notebooks]'") from e
+    """`accuracy.png`, and `levels.png` where there are several levels."""
+    from matplotlib.figure import Figure
+
     styles = _styled(found)
     whole = Figure(figsize=(7, 4.6), layout="constrained")
     _draw(whole.subplots(), found, styles, None)

@@ -17,7 +17,7 @@ from ..models.policy import PolicyValue, SampleRequest
 from ..models.pool import PolicyPool
 from ..schemas import BadInput, CotmillError, Generator, MarkupError, Seed, Source, Trace, markup, rng_key
 from .colours import fill_of
-from .evaluation_commands import nested
+from .evaluation_commands import SEARCH, nested
 from .inspect import printable
 from .policies import model_path, open_policy, prm_path
 from .progress import Progress
@@ -25,7 +25,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..models.policy import Policy
 
-_DEFAULTS = {"tau": 0, "rollouts": 0, "splices": 0, "simulations": 16, "parallel": 4}
+_DEFAULTS = SEARCH | {"simulations": 16}
 _TEMPERATURE = 0.8
 
 
@@ -149,7 +149,10 @@ def _searched(
 
 
 def _voted(seed: Seed, policy: "Policy", n: int, max_tokens: int) -> tuple[Trace, int]:
-    """The first of the traces that give the most frequent answer; any trace where none gives one."""
+    """The first of the traces that give the most frequent answer; any trace where none gives one.
+
+    Raises CotmillError where the policy could write none.
+    """
     request = SampleRequest(
         policy.prompt(seed.question),
         rng_key(0, seed.seed_id, "solve"),
@@ -158,6 +161,8 @@ def _voted(seed: Seed, policy: "Policy", n: int, max_tokens: int) -> tuple[Trace
         temperature=_TEMPERATURE if n > 1 else 0.0,
     )
     [samples] = policy.sample([request])
+    if all(sample.finish == "error" for sample in samples):
+        raise CotmillError(f"the policy {policy.name} failed: {samples[0].error}")
     head = markup.THINK_START if policy.writes_tags else ""
     traces = [
         assemble(

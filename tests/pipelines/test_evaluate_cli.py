@@ -52,6 +52,8 @@ def test_the_table_leaves_out_choices_of_one(cotmill: Cotmill, problems: Path) -
     [
         (("--methods", "guess"), "methods"),
         (("--n", "1,x"), "n."),
+        (("--n", "0"), "n.0"),
+        (("--set", "search=3"), "search"),
         (("--methods", "prm"), "give --prm"),
         (("--methods", "search"), "policy with heads"),
         (("--set", "tempo=3"), "no such setting"),

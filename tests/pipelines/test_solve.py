@@ -64,6 +64,12 @@ def test_bad_calls(cotmill: Cotmill, arguments: tuple[str, ...], said: str) -> N
     assert said in done.stderr
 
 
+def test_a_question_beyond_the_context_is_a_failure(cotmill: Cotmill) -> None:
+    done = cotmill("solve", "Compute 1 + 1. " * 2000, "--policy", "embedded")
+    assert done.returncode == 1
+    assert "a prompt of" in done.stderr
+
+
 def test_acts_of_markup_and_of_text() -> None:
     one = "<Think_Start><ACT_Plan_Start>Add.<ACT_Plan_End>"
     assert acts_of(one) == acts_of(one + "<Think_End>") == [("Plan", "Add.")]
