@@ -9,6 +9,7 @@ from ..labelers.judges import PROMPT, JudgeSettings, PolicyJudge, RewardJudge
 from ..labelers.opinion import StepJudge
 from ..models.policy import Policy
 from .config import Config, resolve
+from .devices import worker_device
 from .policies import EMBEDDED, model_path, open_policy, prm_path
 
 
@@ -24,17 +25,18 @@ def judge_digests(judge: JudgeSettings, base: Path) -> dict[str, str]:
 
 def open_judge(config: Config, base: Path, policy: Policy) -> StepJudge | None:
     """The judge of steps that the settings ask for; `policy` is the run's own. Raises BadInput."""
-    judge, settings = config.labels.judge, config.policy
+    judge = config.labels.judge
     path = _model(judge, base)
     if judge.kind == "contrast":
         return ContrastJudge(policy)
     if judge.kind == "prm" and path is not None:
         from ..models.network import RewardModel
 
-        return RewardJudge(RewardModel.load(path, settings.device), Path(path).name, judge.threshold)
+        device = worker_device(config.policy.device)
+        return RewardJudge(RewardModel.load(path, device), Path(path).name, judge.threshold)
     if judge.kind == "policy":
         return PolicyJudge(
-            open_policy(path, device=settings.device, batch_rows=settings.batch_rows) if path else policy,
+            _own_policy(config, path) if path is not None else policy,
             Template(_prompt(judge, base).read_text("utf-8")),
             config.seed,
             votes=judge.votes,
@@ -42,6 +44,11 @@ def open_judge(config: Config, base: Path, policy: Policy) -> StepJudge | None:
             max_tokens=judge.max_tokens,
         )
     return None
+
+
+def _own_policy(config: Config, path: str) -> Policy:
+    settings = config.policy
+    return open_policy(path, device=worker_device(settings.device), batch_rows=settings.batch_rows)
 
 
 def _model(judge: JudgeSettings, base: Path) -> str | None:

@@ -8,6 +8,7 @@ from ..verifiers.rubric.criteria import Rubric
 from ..verifiers.rubric.settings import RubricSettings
 from ..verifiers.rubric.verifier import RubricVerifier
 from .config import Config, resolve
+from .devices import worker_device
 from .policies import model_path, open_policy
 
 
@@ -29,9 +30,8 @@ def open_rubric(config: Config, base: Path, policy: Policy) -> RubricVerifier | 
     if settings is None:
         return None
     if settings.model is not None:
-        own = config.policy
-        path = model_path(settings.model, base)
-        policy = open_policy(path, device=own.device, batch_rows=own.batch_rows)
+        path, own = model_path(settings.model, base), config.policy
+        policy = open_policy(path, device=worker_device(own.device), batch_rows=own.batch_rows)
     return RubricVerifier(
         policy,
         Rubric.read(resolve(settings.criteria, base)),

@@ -73,30 +73,17 @@ class Job:
 
 
 class Workbench:
-    """What a worker process sets up once, and only when it is needed."""
+    """What a worker process sets up once for a run, and only when it is needed."""
 
-    def __init__(
-        self,
-        model: str,
-        device: str,
-        batch_rows: int,
-        inventory: str | None,
-        served: Served | None = None,
-        pool: tuple[str, ...] = (),
-        prm: str | None = None,
-    ) -> None:
-        self._model, self._device, self._batch_rows = model, device, batch_rows
-        self._inventory = inventory
-        self._served = served
-        self._pool, self._prm = pool, prm
-        self._judge: StepJudge | None = None
-        self._rubric: RubricVerifier | None = None
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
-    def policy_for(self, job: Job, shard: Shard) -> Policy:
+    def policy_for(self, shard: Shard) -> Policy:
         """Who writes; a model server's answers go to the shard's own journal."""
-        if self._served is None:
+        served = self._job.served
+        if served is None:
             return self.policy
-        self._server.journal_to(self._served.journal(job.work, shard.index))
+        self._server.journal_to(served.journal(self._job.work, shard.index))
         return self._server
 
     def raise_if_lost(self) -> None:
@@ -109,51 +96,52 @@ class Workbench:
     def _server(self) -> "ServedPolicy":
         from ..models.served import ServedPolicy
 
-        assert self._served is not None
-        return ServedPolicy(self._served.settings, self._served.server)
+        served = self._job.served
+        assert served is not None
+        return ServedPolicy(served.settings, served.server)
 
     @cached_property
     def policy(self) -> Policy:
-        return self._open(self._model)
+        """The local policy."""
+        return self._open(self._job.model)
+
+    @property
+    def writer(self) -> Policy:
+        """The run's policy, local or served."""
+        return self.policy if self._job.served is None else self._server
 
     def searchers(self, policy: Policy) -> Policy:
         """The policy with the pool's further models behind it."""
-        return PolicyPool((policy, *self._others)) if self._pool else policy
+        return PolicyPool((policy, *self._others)) if self._job.pool else policy
 
     @cached_property
     def _others(self) -> list[Policy]:
-        return [self._open(model) for model in self._pool]
+        return [self._open(model) for model in self._job.pool]
 
     def _open(self, model: str) -> Policy:
-        import torch
-
-        torch.set_num_threads(1)
-        return open_policy(model, device=worker_device(self._device), batch_rows=self._batch_rows)
+        settings = self._job.config.policy
+        return open_policy(model, device=worker_device(settings.device), batch_rows=settings.batch_rows)
 
     @cached_property
     def scorer(self) -> Scorer | None:
         """The judge of the search's candidates, where one is configured."""
-        if self._prm is None:
+        if self._job.prm is None:
             return None
-        import torch
-
         from ..generators.search.judges import prm_scorer
         from ..models.network import RewardModel
 
-        torch.set_num_threads(1)
-        return prm_scorer(RewardModel.load(self._prm, worker_device(self._device)))
+        device = worker_device(self._job.config.policy.device)
+        return prm_scorer(RewardModel.load(self._job.prm, device))
 
-    def judge_for(self, job: Job, policy: Policy) -> StepJudge | None:
-        """Who gives a second opinion, as the run's settings ask for it."""
-        if self._judge is None:
-            self._judge = open_judge(job.config, Path(job.base), policy)
-        return self._judge
+    @cached_property
+    def judge(self) -> StepJudge | None:
+        """Who gives a second opinion on labelled traces, where one is wanted."""
+        return open_judge(self._job.config, Path(self._job.base), self.writer)
 
-    def rubric_for(self, job: Job, policy: Policy) -> RubricVerifier | None:
-        """Who judges the traces of open questions, as the run's settings ask for it."""
-        if self._rubric is None:
-            self._rubric = open_rubric(job.config, Path(job.base), policy)
-        return self._rubric
+    @cached_property
+    def rubric(self) -> RubricVerifier | None:
+        """Who judges the traces of open questions, where they are judged."""
+        return open_rubric(self._job.config, Path(self._job.base), self.writer)
 
     def spent(self) -> tuple[Work, Counter[str]]:
         """What local policies computed and what the server counted, since this worker began."""
@@ -171,7 +159,8 @@ class Workbench:
 
     @cached_property
     def inventory(self) -> Inventory:
-        return Inventory.load(Path(self._inventory) if self._inventory else None)
+        path = self._job.inventory
+        return Inventory.load(Path(path) if path else None)
 
     @cached_property
     def tagger(self) -> Tagger:
@@ -185,16 +174,15 @@ def run_stage(stage: str, job: Job, shard: Shard) -> int:
     """Run one stage on one shard unless its marker stands; returns the shard's number."""
     marker = job.marker(stage, shard.index)
     if not marker.exists():
-        settings = job.config.policy
-        bench = _workbench(
-            job.model, settings.device, settings.batch_rows, job.inventory, job.served, job.pool, job.prm
-        )
+        bench = _workbench(job)
         engine, usage = bench.spent()
         result = _STAGES[stage](job, shard, bench)
         bench.raise_if_lost()
         if "totals" in result:
             more, later = bench.spent()
-            result["totals"] |= {"engine": _counts(more - engine), "server": _counts(later - usage)}
+            spent = Totals(engine=_counts(more - engine), server=_counts(later - usage))
+            totals = Totals.model_validate(result["totals"]).add(spent)
+            result["totals"] = totals.model_dump(mode="json")
         write_json(marker, result)
     return shard.index
 
@@ -220,7 +208,7 @@ def _complete(
     own = decide(map(seed_trace, seeds), bench.verifier)
     if not shard.roll_out:
         return own, []
-    policy = bench.policy_for(job, shard)
+    policy = bench.policy_for(shard)
     imported = shard.kind == "traces"
     # A search for the first error asks about an imported trace itself; here its question is tried.
     searched_for = imported and config.labels.method in SEARCHES
@@ -249,8 +237,7 @@ def _complete(
     totals.tokens += found.stats.tokens
     totals.search_states = len(found.states)
     traces = merge([*own, *done.traces, *found.traces])
-    rubric = bench.rubric_for(job, policy)
-    return (decide_open(traces, rubric) if rubric else traces), found.states
+    return (decide_open(traces, bench.rubric) if bench.rubric else traces), found.states
 
 
 def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
@@ -261,7 +248,7 @@ def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> l
     sources = [Source.model_validate(row["source"]) for row in rows]
     seeds = [read_code_row(row["row"], source) for row, source in zip(rows, sources, strict=True)]
     settings = job.config.reverse
-    policy = bench.policy_for(job, shard) if settings.writer != "grammar" else None
+    policy = bench.policy_for(shard) if settings.writer != "grammar" else None
     done = reverse_all(seeds, job.config.seed, settings.writer, policy, settings.asked)
     totals.sampled = done.sampled
     totals.tokens = done.tokens
@@ -303,16 +290,15 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     if shard.kind in ("seeds", "traces") and shard.roll_out:
         # Imported traces are labelled themselves, when they are completed; what continues them is not.
         none = {"wrong_per_seed": 0, "right_per_seed": 0} if shard.kind == "traces" else {}
-        policy = bench.policy_for(job, shard)
         done = label_shard(
             list(_seeds(job, shard)),
             traces,
-            policy,
+            bench.policy_for(shard),
             bench.verifier,
             config.labels.model_copy(update=none),
             config.seed,
             stop=config.completion.stop,
-            judge=bench.judge_for(job, policy),
+            judge=bench.judge,
         )
         traces = done.traces
         totals.label_rollouts = totals.sampled = done.rollouts
@@ -322,7 +308,7 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
 
         with CodeVerifier(jobs=1) as verifier:
             trips = label_round_trips(
-                traces, bench.policy_for(job, shard), verifier, config.reverse.round_trip, config.seed
+                traces, bench.policy_for(shard), verifier, config.reverse.round_trip, config.seed
             )
         traces = trips.traces
         totals.label_rollouts = totals.sampled = trips.rollouts
@@ -330,7 +316,7 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     traces = [_finished(t, bench.tagger, job) for t in _grouped(traces)]
     if config.summary.kind == "abstractive":
         told = [t for t in traces if t.text]
-        summaries, tokens = summarise_with(bench.policy_for(job, shard), told, config.summary, config.seed)
+        summaries, tokens = summarise_with(bench.policy_for(shard), told, config.summary, config.seed)
         by_id = dict(zip((t.trace_id for t in told), summaries, strict=True))
         traces = [t.model_copy(update={"summary": by_id.get(t.trace_id)}) for t in traces]
         totals.tokens += tokens

@@ -82,6 +82,7 @@ class Totals(BaseModel):
     def recounted(self, traces: Sequence[Trace], threshold: float) -> "Totals":
         """What it cost as it was, and counts of these traces alone."""
         cost = {"seeds", "sampled", "tokens", "label_rollouts", "rejected", "search_states"}
+        cost |= {"engine", "server"}
         out = Totals(**self.model_dump(include=cost))
         out.count(traces)
         out.hold_against_truth(traces, threshold)
