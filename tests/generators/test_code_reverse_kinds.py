@@ -135,7 +135,7 @@ def test_a_program_with_another_output_is_rejected():
 def test_what_hangs_floods_or_reaches_out_is_rejected_with_a_reason(code, reason):
     made = reverse(program(code, ["assert f(1) == 1"]), run_seed=0)
     assert isinstance(made, Rejected), made.text
-    assert reason in made.reason or "pass its tests" in made.reason, made.reason
+    assert reason in made.reason
 
 
 def test_two_slips_are_found_one_after_the_other():
