@@ -50,7 +50,8 @@ class RecordedCheck:
 class LeanSeed:
     """A theorem with its recorded proof; `traced` is empty where nobody recorded one.
 
-    `replayed` names the Lean that audited the whole proof and gave the states in this run; empty for a record.
+    `replayed` names the Lean that audited the proof and gave the states in this run; empty for a record.
+    `preamble` is what stands before the theorem in its file.
     """
 
     full_name: str
@@ -62,13 +63,15 @@ class LeanSeed:
     failed: tuple[FailedTactic, ...] = ()
     check: RecordedCheck | None = None
     replayed: str = ""
+    preamble: str = ""
     premises: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def question(self) -> str:
         """The theorem as a task: what it says in words, where known, and its formal statement."""
         words = f"{self.informal}\n\n" if self.informal else ""
-        return f"{words}Prove in Lean 4:\n\n{self.statement}"
+        before = f"{self.preamble}\n\n" if self.preamble else ""
+        return f"{words}Prove in Lean 4:\n\n{before}{self.statement}"
 
 
 def read_lean_row(row: Mapping[str, Any], source: Source) -> LeanSeed:
@@ -76,7 +79,7 @@ def read_lean_row(row: Mapping[str, Any], source: Source) -> LeanSeed:
 
     Columns: `full_name` | `name`, `statement`, `proof`, `informal`, `traced_tactics` (list of `{tactic,
     state_before, state_after}`), `failed` (list of `{state_before, tactic, error}`), `check` (`{lean,
-    axioms}`), `premises` (`{name: type}`). One of `statement` and `traced_tactics` is needed.
+    axioms}`), `premises` (`{name: type}`), `preamble`. One of `statement` and `traced_tactics` is needed.
     """
     traced = tuple(
         TracedTactic(*_texts(item, f"traced_tactics.{i}", ("tactic", "state_before", "state_after"), source))
@@ -104,6 +107,7 @@ def read_lean_row(row: Mapping[str, Any], source: Source) -> LeanSeed:
         failed=failed,
         check=_check(row, source),
         premises=_premises(row, source),
+        preamble=_text(row, ("preamble",), source),
     )
 
 

@@ -33,7 +33,7 @@ def settled(
     if seed.proof or seed.traced:
         return _replayed(seed, backend)
     try:
-        theorem = Theorem.read(seed.statement)
+        theorem = _theorem(seed)
         found = prove(theorem, backend, search, proposers)
     except BadInput as e:
         return Rejected(f"the statement cannot be read: {e.what}", seed.source.row)
@@ -49,7 +49,7 @@ def recorded(seed: LeanSeed, found: Found, backend: LeanBackend, told: int = 2) 
     assert found.tactics is not None
     code = whole_file(found.theorem, found.tactics)
     try:
-        traced = _states(code, backend)
+        traced = _states(code, backend, _before(seed).count("\n"))
     except LeanLost as e:
         return Rejected(f"Lean gave no states: {e}", seed.source.row)
     return replace(
@@ -77,12 +77,12 @@ def _replayed(seed: LeanSeed, backend: LeanBackend) -> LeanSeed | Rejected:
     """A recorded proof, audited and traced by this Lean where it can."""
     row = seed.source.row
     try:
-        theorem = Theorem.read(seed.statement)
-        code = f"{proof_text(seed)}\n"
+        theorem = _theorem(seed)
+        code = f"{_before(seed)}{proof_text(seed)}\n"
         audit = backend.audit(theorem, code)
         if not audit.proved:
             return _unproved(seed, audit)
-        traced = _states(code, backend)
+        traced = _states(code, backend, _before(seed).count("\n"))
     except (BadInput, BadState) as e:
         return seed if seed.traced else Rejected(f"the statement cannot be read: {e}", row)
     except (LeanLost, LeanUnavailable) as e:
@@ -98,8 +98,25 @@ def _unproved(seed: LeanSeed, audit: Audit) -> LeanSeed | Rejected:
     return seed if seed.traced else Rejected(f"this Lean cannot settle the proof: {why}", seed.source.row)
 
 
-def _states(code: str, backend: LeanBackend) -> tuple[TracedTactic, ...]:
-    return tuple(TracedTactic(t.tactic, t.state_before, t.state_after) for t in backend.trace(code))
+def _theorem(seed: LeanSeed) -> Theorem:
+    """The statement behind what stands before it; raises BadInput."""
+    theorem = Theorem.read(seed.statement)
+    if not seed.preamble:
+        return theorem
+    return Theorem(seed.full_name or theorem.full_name, f"{_before(seed)}{theorem.statement}")
+
+
+def _before(seed: LeanSeed) -> str:
+    return f"{seed.preamble}\n\n" if seed.preamble else ""
+
+
+def _states(code: str, backend: LeanBackend, lines_before: int) -> tuple[TracedTactic, ...]:
+    """The tactics below the preamble, with their states."""
+    return tuple(
+        TracedTactic(t.tactic, t.state_before, t.state_after)
+        for t in backend.trace(code)
+        if t.start[0] > lines_before
+    )
 
 
 def _kept(seed: LeanSeed, traced: Sequence[TracedTactic]) -> tuple[FailedTactic, ...]:
