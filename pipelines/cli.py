@@ -190,6 +190,7 @@ def verify(
 
     Example: cotmill verify math pairs.jsonl verdicts.jsonl
     """
+    from .progress import Progress
     from .verify import verify_file
 
     rubric = None
@@ -202,7 +203,16 @@ def verify(
         assert criteria
         assert judge
         rubric = rubric_verifier(criteria, judge, server)
-    _report(verify_file(kind, source, target, unsafe_no_sandbox=unsafe, rubric=rubric), as_json)
+    with Progress().counting("rows") as report:
+        counts = verify_file(
+            kind,
+            source,
+            target,
+            progress=lambda done: report("verify", done, None),
+            unsafe_no_sandbox=unsafe,
+            rubric=rubric,
+        )
+    _report(counts, as_json)
 
 
 @lean.callback()
@@ -241,10 +251,13 @@ def tag(
 
     Example: cotmill tag cots.jsonl tagged.jsonl
     """
+    from .progress import Progress
     from .tag import policy_tagger, tag_file
 
     tagger = policy_tagger(policy, prompt) if policy else None
-    _report(tag_file(source, target, tagger=tagger), as_json)
+    with Progress().counting("rows") as report:
+        counts = tag_file(source, target, lambda done: report("tag", done, None), tagger)
+    _report(counts, as_json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -15,9 +16,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from .sources import Shard
+if TYPE_CHECKING:
+    from .sources import Shard
 
-Report = Callable[[str, Shard], None]
+Report = Callable[[str, "Shard"], None]
 _PLAIN_EVERY_S = 5.0
 
 
@@ -60,7 +62,7 @@ class Progress:
             rows = dict.fromkeys(stages, 0)
             start = time.monotonic()
 
-            def report(stage: str, shard: Shard) -> None:
+            def report(stage: str, shard: "Shard") -> None:
                 rows[stage] += shard.rows
                 rate = rows[stage] / max(time.monotonic() - start, 1e-9)
                 bars.update(tasks[stage], advance=1, rate=f"{rate:.1f} seeds/s")
@@ -68,8 +70,8 @@ class Progress:
             yield report
 
     @contextmanager
-    def counting(self, unit: str = "problems") -> Iterator[Callable[[str, int, int], None]]:
-        """A bar per task as it comes, told by (what, done, of)."""
+    def counting(self, unit: str = "problems") -> Iterator[Callable[[str, int, int | None], None]]:
+        """A bar per task as it comes, told by (what, done, of); `of` is None where nobody knows."""
         start, shown = time.monotonic(), {"": 0.0}
         if self.console.is_terminal:
             with Bars(
@@ -84,7 +86,7 @@ class Progress:
             ) as bars:
                 tasks: dict[str, TaskID] = {}
 
-                def advance(what: str, done: int, of: int) -> None:
+                def advance(what: str, done: int, of: int | None) -> None:
                     if what not in tasks:
                         tasks[what] = bars.add_task(what, total=of)
                     bars.update(tasks[what], completed=done)
@@ -92,11 +94,11 @@ class Progress:
                 yield advance
             return
 
-        def say(what: str, done: int, of: int) -> None:
+        def say(what: str, done: int, of: int | None) -> None:
             now = time.monotonic()
             if done == of or now - shown.get(what, start) >= _PLAIN_EVERY_S:
                 shown[what] = now
-                self.note(f"{what}: {done}/{of} {unit}")
+                self.note(f"{what}: {done:,} {unit}" if of is None else f"{what}: {done}/{of} {unit}")
 
         yield say
 
@@ -105,7 +107,7 @@ class Progress:
         shown: dict[str, float] = {}
         start = time.monotonic()
 
-        def report(stage: str, shard: Shard) -> None:
+        def report(stage: str, shard: "Shard") -> None:
             done[stage] = done.get(stage, 0) + 1
             now = time.monotonic()
             if done[stage] == shards or now - shown.get(stage, start) >= _PLAIN_EVERY_S:
