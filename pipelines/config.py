@@ -93,6 +93,20 @@ class SearchStage(Settings):
     settings: SearchSettings = SearchSettings()
 
 
+class LeanSettings(Settings):
+    """Which Lean verifies recorded proofs again and looks for missing ones.
+
+    `auto`: the embedded one where it is installed; `embedded`: that, or what needs it is rejected; `none`:
+    records are told as they are. A search runs at most `budget` tactics for a statement; the policy proposes
+    `policy_samples` tactics for a state.
+    """
+
+    backend: Literal["auto", "embedded", "none"] = "auto"
+    method: Literal["best_first", "mcts"] = "best_first"
+    budget: int = Field(default=80, ge=1)
+    policy_samples: int = Field(default=0, ge=0)
+
+
 class ReverseSettings(Settings):
     """How programs become CoTs. `writer`: the grammar alone; the grammar, reworded by the policy; or the
     policy (one trained with `task=reverse`). `round_trip`: programs that it writes back from each CoT.
@@ -101,10 +115,12 @@ class ReverseSettings(Settings):
     writer: Literal["grammar", "rewrite", "policy"] = "grammar"
     asked: PolicyWriting = PolicyWriting()
     round_trip: RoundTripSettings = RoundTripSettings()
+    lean: LeanSettings = LeanSettings()
 
     @property
     def samples(self) -> bool:
-        return self.writer != "grammar" or self.round_trip.rollouts > 0
+        asked = self.round_trip.rollouts or self.lean.policy_samples
+        return self.writer != "grammar" or asked > 0
 
 
 class ShardSettings(Settings):

@@ -18,7 +18,7 @@ def read_modules(path: Path) -> Rows:
     from ..generators.code_reverse.syntax import NotPython
 
     empty = True
-    for file in _files(path):
+    for file in source_files(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         name = name.encode("utf-8", "replace").decode()
         try:
@@ -39,18 +39,18 @@ def read_modules(path: Path) -> Rows:
         raise BadInput("holds no Python function or class with doctests", file=path)
 
 
-def folder_digest(folder: Path) -> str:
-    """A hash of the modules' names and contents."""
-    parts = [p for f in _files(folder) for p in (f.relative_to(folder).as_posix(), sha256(f))]
+def folder_digest(folder: Path, pattern: str = "*.py") -> str:
+    """A hash of the names and contents of the files of that pattern."""
+    parts = [p for f in source_files(folder, pattern) for p in (f.relative_to(folder).as_posix(), sha256(f))]
     return content_hash("modules", *(p.encode("utf-8", "replace").decode() for p in parts))
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Python files below a folder, links to folders and hidden ones apart; or the one file itself."""
+def source_files(path: Path, pattern: str = "*.py") -> Iterator[Path]:
+    """Files below a folder, links to folders and hidden ones apart; or the one file itself."""
     if path.is_file():
         yield path
         return
-    for file in sorted(path.rglob("*.py")):
+    for file in sorted(path.rglob(pattern)):
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         if file.is_file() and not hidden:
             yield file

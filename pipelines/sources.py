@@ -23,12 +23,14 @@ from ..schemas import (
 )
 from .config import Config, FamilySource, FileSource, resolve
 from .files import BadRow, quoted, read_rows, sha256, write_jsonl
+from .lean_rows import read_lean_files
 from .modules import folder_digest, read_modules
 
 _KNOWN = {
     "seeds": {"question", "answer", "cot", "id", "domain", "licence", "source"},
     "traces": {"question", "problem", "steps", "answer", "id", "domain", "licence", "source"},
 }
+_PATTERNS = {"code": "*.py", "lean": "*.lean"}
 MAX_CHARACTERS, MAX_STEPS = 500_000, 4_000
 _GSM8K_MARK = re.compile(r"<<[^<>\n]*>>")
 
@@ -57,7 +59,7 @@ class Read:
 def input_digests(config: Config, base: Path) -> dict[str, str]:
     """The sha256 of every input file by its configured path; raises BadInput for a missing one."""
     paths = [s.path for s in config.sources if isinstance(s, FileSource)]
-    folders = {s.path for s in config.sources if isinstance(s, FileSource) and s.kind == "code"}
+    kinds = {s.path: s.kind for s in config.sources if isinstance(s, FileSource)}
     if config.inventory is not None:
         paths.append(config.inventory)
     if config.labels.judge.prompt is not None:
@@ -65,8 +67,8 @@ def input_digests(config: Config, base: Path) -> dict[str, str]:
     digests = {}
     for path in paths:
         file = resolve(path, base)
-        if file.is_dir() and path in folders:
-            digests[path] = folder_digest(file)
+        if file.is_dir() and (pattern := _PATTERNS.get(kinds.get(path, ""))):
+            digests[path] = folder_digest(file, pattern)
             continue
         if not file.is_file():
             raise BadInput("no such file" if not file.exists() else "is not a file", file=path)
@@ -138,8 +140,9 @@ def _file_rows(
     total = bad = 0
     first: BadInput | None = None
     name = path.name.encode("utf-8", "replace").decode()
-    modules = source.kind == "code" and (path.is_dir() or path.suffix == ".py")
-    for line, row in read_modules(path) if modules else read_rows(path):
+    own = path.is_dir() or f"*{path.suffix}" == _PATTERNS.get(source.kind)
+    readers = {"code": read_modules, "lean": read_lean_files}
+    for line, row in readers.get(source.kind, read_rows)(path) if own else read_rows(path):
         total += 1
         try:
             if isinstance(row, BadRow):

@@ -258,17 +258,14 @@ def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> l
 
 def _reverse_lean(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
     """CoTs behind proofs; what cannot be reversed is written to `rejected/` with its reason."""
-    from ..generators.lean_reverse import read_lean_row, reverse
+    from .lean_rows import reverse_lean_rows
 
-    traces: list[Trace] = []
-    rejected: list[tuple[Source, str, object]] = []
-    for row in _rows(_seeds_path(job, shard)):
-        source = Source.model_validate(row["source"])
-        made = reverse(read_lean_row(row["row"], source), run_seed=job.config.seed)
-        if isinstance(made, Trace):
-            traces.append(made)
-        else:
-            rejected.append((source, made.reason, row["row"]))
+    rows = list(_rows(_seeds_path(job, shard)))
+    sources = [Source.model_validate(row["source"]) for row in rows]
+    settings = job.config.reverse.lean
+    policy = bench.policy_for(shard) if settings.policy_samples else None
+    pairs = [(row["row"], source) for row, source in zip(rows, sources, strict=True)]
+    traces, rejected = reverse_lean_rows(pairs, settings, job.config.seed, policy)
     _reject(job, shard, totals, rejected)
     return merge(traces)
 
