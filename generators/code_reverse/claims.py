@@ -63,7 +63,7 @@ def claim(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Writing:
     """A whole writing of code: the program or a draft in parts, and which draft it is."""
 
     parts: tuple[Part, ...]
@@ -122,13 +122,13 @@ class Sayings:
         return said
 
     @cached_property
-    def writings(self) -> list[Written]:
+    def writings(self) -> list[Writing]:
         """The program and every draft, in one piece and part by part."""
         out = []
         drafts = [(d.mutant.source, i) for i, d in enumerate(self.facts.drafts)]
         for code, draft in [(self.seed.code, None), *drafts]:
-            out.append(Written((Part("write_whole", code, {}),), draft))
-            out.append(Written(tuple(parts(code, self.facts.entry)), draft))
+            out.append(Writing((Part("write_whole", code, {}),), draft))
+            out.append(Writing(tuple(parts(code, self.facts.entry)), draft))
         return out
 
     def said(self, text: str, act: str, among: Sequence[Said]) -> Said | None:
@@ -218,7 +218,7 @@ def _sayable(sayings: Sayings, facts: Facts, done: bool, standing: int | None) -
     return [*sayings.of_task, *sayings.of_draft(facts.drafts[standing])]
 
 
-def _writes(sayings: Sayings, whole: Written, written: Sequence[str]) -> bool:
+def _writes(sayings: Sayings, whole: Writing, written: Sequence[str]) -> bool:
     """Whether these acts write the first parts of it."""
     if len(written) > len(whole.parts):
         return False
