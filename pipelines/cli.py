@@ -197,11 +197,10 @@ def verify(
     if kind == "rubric":
         from .rubric import rubric_verifier
 
-        for option, given in (("--rubric", criteria), ("--policy", judge)):
-            if given is None:
-                raise BadInput("missing", field=option)
-        assert criteria
-        assert judge
+        if criteria is None:
+            raise BadInput("missing", field="--rubric")
+        if judge is None:
+            raise BadInput("missing", field="--policy")
         rubric = rubric_verifier(criteria, judge, server)
     with Progress().counting("rows") as report:
         counts = verify_file(
