@@ -25,6 +25,7 @@ from .backend import (
     TracedTactic,
     messages_of,
 )
+from .header import imports
 from .process import LeanLimits, LeanProcess
 from .tracing import traced_tactics
 
@@ -34,7 +35,6 @@ _WITH_KERNEL = {"debug.skipKernelTC": False}
 _AHEAD = 2
 _SOURCE_CHARS = 200_000
 _EVIDENCE_CHARS = 600
-_IMPORT = re.compile(r"\A(?:\s+|--[^\n]*|/-.*?-/)*import[ \t]+([\w.«»]+)", re.DOTALL)
 _TIMEOUT = re.compile(r"\(deterministic\) timeout|maximum number of heartbeats")
 # This build lacks code for some library functions; proofs do not need any.
 _NO_CODE = re.compile(r"failed to compile|_boxed|noncomputable|failed to generate code|code generator")
@@ -163,12 +163,11 @@ class EmbeddedLean:
     def _body(self, submission: str) -> tuple[str, str | None]:
         """The submission without its imports, line by line as it was, and an import that is not here."""
         code = submission
-        while found := _IMPORT.match(code):
+        for found in imports(submission):
             module = found[1]
             if module.split(".")[0] != "Init" and module not in self.imports:
                 return code, module
-            at = found[0].rindex("import", 0, found.start(1))
-            code = code[:at] + " " * (found.end() - at) + code[found.end() :]
+            code = code[: found.start()] + re.sub(r"\S", " ", found[0]) + code[found.end() :]
         return code, None
 
     def _state(self, theorem: Theorem, tactics: tuple[str, ...], number: int) -> TacticState | LeanError:

@@ -32,15 +32,14 @@ from .backend import (
     TracedTactic,
     messages_of,
 )
+from .header import imports
 from .toolchain import Toolchain, audit_files
 from .tracing import traced_tactics
 
 _WORKER = "cotmill.verifiers.lean.native_worker"
-_HEADER = re.compile(r"\A(?:\s+|--[^\n]*|/-.*?-/|(?:public\s+|meta\s+)*import[ \t]+[\w.«»]+)*", re.DOTALL)
-_IMPORT = re.compile(r"^\s*import[ \t]+[\w.«»]+", re.MULTILINE)
 # What runs code of its own while it is elaborated could write the compiled file that is audited.
 _RUNS_CODE = re.compile(
-    r"#(?!print\b|check\b|\[)|\[[^\]]*\btactic\b|"
+    r"#(?!print\b|check\b|\[)|\[[^\[\]]*\btactic\b|"
     r"\b(?:run_\w+|by_elab|eval\w*|elab\w*|init\w*|builtin_\w+|d?simproc\w*|macro\w*|syntax|declare_\w+|"
     r"unsafe\w*|implemented_by|extern|export|\w+_elab|native_decide|include_str|\w*MetaM|\w+ElabM|"
     r"TacticM|CoreM|IO)\b"
@@ -216,8 +215,7 @@ class NativeLean:
 
 def _imports(code: str) -> list[str]:
     """The imports at the top of a file."""
-    header = _HEADER.match(code)
-    return [found.strip() for found in _IMPORT.findall(header[0])] if header else []
+    return [f"import {found[1]}" for found in imports(code)]
 
 
 def _messages(run: Run) -> list[Message]:
