@@ -102,7 +102,7 @@ class LeanSettings(Settings):
     """
 
     backend: Literal["auto", "embedded", "none"] = "auto"
-    method: Literal["best_first", "mcts"] = "best_first"
+    method: Literal["best_first", "mcts"] = "mcts"
     budget: int = Field(default=80, ge=1)
     policy_samples: int = Field(default=0, ge=0)
 

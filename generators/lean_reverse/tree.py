@@ -30,8 +30,8 @@ class Node:
 
     @property
     def is_bullet(self) -> bool:
-        """Whether it only focuses on a goal and says nothing itself."""
-        return bool(self.children) and self.tactic.startswith(_BULLETS)
+        """Whether it says nothing itself: it focuses on a goal, or combines the tactics inside it."""
+        return bool(self.children) and (self.tactic.startswith(_BULLETS) or _combines(self.tactic))
 
     @property
     def opened(self) -> tuple[Goal, ...] | None:
@@ -72,6 +72,8 @@ def entry_goals(children: Iterable[Node]) -> list[Goal]:
 def _node(traced: Sequence[TracedTactic], at: int) -> tuple[Node, int]:
     own = traced[at]
     text, position, index = _squash(own.tactic), 0, at
+    if _combines(own.tactic) and (combined := _combined(traced, at)):
+        return combined
     structured = "\n" in own.tactic or " by " in text or "=>" in text or own.tactic.startswith(_BULLETS)
     children: list[Node] = []
     at += 1
@@ -85,6 +87,32 @@ def _node(traced: Sequence[TracedTactic], at: int) -> tuple[Node, int]:
         position = found + len(inner)
     state = parse_state(own.state_before), parse_state(own.state_after)
     return Node(index, own.tactic, *state, tuple(children)), at
+
+
+def _combines(tactic: str) -> bool:
+    return " <;> " in tactic or tactic.startswith("all_goals ")
+
+
+def _combined(traced: Sequence[TracedTactic], at: int) -> tuple[Node, int] | None:
+    """`t <;> s` and `all_goals s` with what they ran, goal by goal; None where the trace doesn't tell it."""
+    own, index, children = traced[at], at, list[Node]()
+    before, after = parse_state(own.state_before), parse_state(own.state_after)
+    waiting, text = list(before), _squash(own.tactic)
+    at += 1
+    while not children or not _same(waiting, after):
+        if at == len(traced) or _squash(traced[at].tactic) not in text:
+            return None
+        child, at = _node(traced, at)
+        place = next((i for i, g in enumerate(waiting) if child.before and g.same(child.before[0])), None)
+        if place is None or child.opened is None:
+            return None
+        waiting[place : place + 1] = child.opened
+        children.append(child)
+    return Node(index, own.tactic, before, after, tuple(children)), at
+
+
+def _same(some: Sequence[Goal], others: Sequence[Goal]) -> bool:
+    return len(some) == len(others) and all(a.same(b) for a, b in zip(some, others, strict=True))
 
 
 def _squash(text: str) -> str:

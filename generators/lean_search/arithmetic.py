@@ -139,8 +139,10 @@ def _divisors(goal: Goal) -> Iterator[Proposal]:
                 n = int(c)
                 divisors = sorted({d for i in range(1, isqrt(n) + 1) if n % i == 0 for d in (i, n // i)})
                 if len(divisors) <= _MAX_DIVISORS and not any(f"{x} = 1 ∨" in s for s in said):
-                    every = f"(by decide +kernel : ∀ k, k < {n + 1} → k ∣ {n} → k ∈ {divisors})"
-                    small = f"(Nat.lt_succ_of_le (Nat.le_of_dvd (by decide) {h.name}))"
                     cases = any_of([f"{x} = {d}" for d in divisors])
-                    proof = f"simpa using {every} {x} {small} {h.name}"
+                    proof = (
+                        f"have hk : ∀ k, k < {n + 1} → k ∣ {n} → k ∈ {divisors} := by\n    decide +kernel\n"
+                        f"  have hl : {x} ≤ {n} := Nat.le_of_dvd (Nat.succ_pos {n - 1}) {h.name}\n"
+                        f"  simpa using hk {x} (Nat.lt_succ_of_le hl) {h.name}"
+                    )
                     yield Proposal(f"have {fresh(goal, 'hv')} : {cases} := by\n  {proof}", 25)

@@ -58,6 +58,7 @@ class TacticGame:
     backend: LeanBackend
     proposers: Sequence[Proposer]
     budget: int
+    depth: int
     run: int = 0
     proof: ProofFinished | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -85,7 +86,12 @@ class TacticGame:
         return self.play(state, action)
 
     def proposals(self, state: TacticState) -> list[Proposal]:
-        """What all proposers say, the likeliest first; who is named twice keeps the larger weight."""
+        """What all proposers say, the likeliest first; who is named twice keeps the larger weight.
+
+        Nothing where a proof would have more than `depth` tactics.
+        """
+        if len(state.tactics) >= self.depth:
+            return []
         best: dict[str, float] = {}
         for proposer in self.proposers:
             for p in proposer(state):

@@ -12,7 +12,7 @@ from ...schemas import BadInput
 from ...verifiers.lean import LeanBackend, LeanLost, TacticState, Theorem
 from ..search.tree import Puct, Tree
 from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
-from .proposals import generic
+from .proposals import generic, normalised
 from .shapes import Proposal
 
 _IDLE = 200
@@ -26,7 +26,7 @@ class TacticSearch:
     of priors; MCTS is PUCT over the same actions.
     """
 
-    method: Literal["best_first", "mcts"] = "best_first"
+    method: Literal["best_first", "mcts"] = "mcts"
     budget: int = 80
     depth: int = 12
     c_puct: float = 1.5
@@ -62,14 +62,14 @@ def prove(
     proposers: Sequence[Proposer] = (propose_generic,),
 ) -> Found:
     """Look for a proof. What goes wrong is the `reason` of a Found without tactics; nothing is raised."""
-    game = TacticGame(backend, proposers, settings.budget)
+    game = TacticGame(backend, proposers, settings.budget, settings.depth)
     reason = "no proof within the budget"
     try:
         start = game.start(theorem)
         if settings.method == "mcts":
             asyncio.run(_mcts(game, start, settings))
         else:
-            _best_first(game, start, settings)
+            _best_first(game, start)
         if game.proof is None:
             reason = "no tactic left to try"
     except BudgetSpent:
@@ -84,23 +84,19 @@ def prove(
     return Found(theorem, tactics, tuple(game.attempts), game.run, "", axioms)
 
 
-def _best_first(game: TacticGame, start: Position, settings: TacticSearch) -> None:
+def _best_first(game: TacticGame, start: Position) -> None:
     order = count()
-    queue: list[tuple[float, int, int, Position, str]] = []
+    queue: list[tuple[float, int, Position, str]] = []
 
-    def open_(position: Position, cost: float, depth: int) -> None:
-        if position.state is None or depth >= settings.depth:
-            return
-        proposals = game.proposals(position.state)
-        total = sum(p.weight for p in proposals)
-        for p in proposals:
-            item = (cost - log(p.weight / total), next(order), depth + 1, position, p.tactic)
-            heapq.heappush(queue, item)
+    def open_(position: Position, cost: float) -> None:
+        proposals = game.proposals(position.state) if position.state else []
+        for p, prior in zip(proposals, normalised(proposals), strict=True):
+            heapq.heappush(queue, (cost - log(prior), next(order), position, p.tactic))
 
-    open_(start, 0.0, 0)
+    open_(start, 0.0)
     while queue and game.proof is None:
-        cost, _, depth, position, tactic = heapq.heappop(queue)
-        open_(game.play(position, tactic), cost, depth)
+        cost, _, position, tactic = heapq.heappop(queue)
+        open_(game.play(position, tactic), cost)
 
 
 async def _mcts(game: TacticGame, start: Position, settings: TacticSearch) -> None:

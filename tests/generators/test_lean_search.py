@@ -142,8 +142,10 @@ def test_the_proof_keeps_only_what_it_needs():
     )
 
 
-def test_a_proof_deeper_than_allowed_is_not_looked_for():
-    found = prove(THEOREM, ScriptedLean(CHAIN), TacticSearch(depth=2), [proposing("one", "two", "three")])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_proof_deeper_than_allowed_is_not_looked_for(method):
+    settings = TacticSearch(method=method, depth=2)
+    found = prove(THEOREM, ScriptedLean(CHAIN), settings, [proposing("one", "two", "three")])
     assert found.tactics is None
 
 
