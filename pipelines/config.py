@@ -242,8 +242,9 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     second = config.labels.judge
-    if second.model is not None:
-        out["labels.judge.model"] = f"{_name(second.model)} {inputs.get('labels.judge.model', '')}"
+    if second.model is not None or "labels.judge.model" in inputs:
+        name = _name(second.model or "embedded")
+        out["labels.judge.model"] = f"{name} {inputs.get('labels.judge.model', '')}".strip()
     if second.prompt is not None:
         out["labels.judge.prompt"] = f"{_name(second.prompt)} {inputs.get(second.prompt, '')}"
     for key, paths in (("evaluation", config.hygiene.evaluation), ("earlier", config.hygiene.earlier)):
