@@ -15,7 +15,8 @@ from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
 from .proposals import generic, normalised
 from .shapes import Proposal
 
-_IDLE = 200
+# So many simulations in a row that end in known results: nothing is left to try.
+_IDLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
