@@ -385,3 +385,14 @@ def test_a_missing_input_is_refused_by_name(name: str, what: str, tmp_path: Path
     with pytest.raises(BadInput, match=what) as e:
         input_digests(config({"kind": "seeds", "path": name}), tmp_path)
     assert e.value.file == name
+
+
+def test_a_folder_of_lean_files_gives_a_row_for_each_proof_by_tactics(tmp_path: Path) -> None:
+    from cotmill.pipelines.lean_rows import read_lean_files
+
+    (tmp_path / "B.lean").write_text("theorem b : 1 = 1 := rfl\n", "utf-8")
+    (tmp_path / "A.lean").write_text("theorem a : 1 = 1 := by\n  rfl\n", "utf-8")
+    rows = [row for _, row in read_lean_files(tmp_path)]
+    assert isinstance(rows[0], dict)
+    assert (rows[0]["full_name"], rows[0]["id"]) == ("a", "A.lean")
+    assert getattr(rows[1], "reason", "") == "B.lean: b: not a proof by tactics"
