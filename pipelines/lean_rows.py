@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schemas import BadInput, Source, Trace
-from .config import LeanSettings
+from .config import Config, LeanSettings
 from .files import BadRow, Rows
 from .modules import MAX_BYTES, source_files
 
@@ -80,10 +80,19 @@ def reverse_lean_rows(
     return traces, rejected
 
 
-def open_lean(settings: LeanSettings) -> "LeanBackend | None":
-    """The Lean that the settings ask for, or None."""
-    from ..verifiers.lean import EmbeddedLean, embedded_missing
+def with_lean(config: Config) -> Config:
+    """The configuration with `auto` settled by what is installed, where it has Lean rows: they depend on it."""
+    from ..verifiers.lean import embedded_missing
 
-    if settings.backend == "none" or (settings.backend == "auto" and embedded_missing()):
-        return None
-    return EmbeddedLean()
+    lean = config.reverse.lean
+    if lean.backend != "auto" or all(source.kind != "lean" for source in config.sources):
+        return config
+    lean = lean.model_copy(update={"backend": "none" if embedded_missing() else "embedded"})
+    return config.model_copy(update={"reverse": config.reverse.model_copy(update={"lean": lean})})
+
+
+def open_lean(settings: LeanSettings) -> "LeanBackend | None":
+    """The Lean that settled settings ask for, or None."""
+    from ..verifiers.lean import EmbeddedLean
+
+    return EmbeddedLean() if settings.backend == "embedded" else None
