@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..generators.assemble import open_prefix
 from ..models.policy import Policy, Sample, SampleRequest
-from ..schemas import Trace, content_hash, markup, rng_key
+from ..schemas import MarkupError, Trace, content_hash, markup, rng_key
 from .opinion import Opinion
 
 if TYPE_CHECKING:
@@ -51,19 +50,17 @@ class RewardJudge:
     threshold: float = 0.5
 
     def opinions(self, traces: Sequence[Trace], pool: Sequence[Trace]) -> list[Opinion | None]:
-        """No opinion on a trace without steps, or with one that lies beyond the model's context."""
-        return [self._opinion(scores) for scores in self.model.score_steps([self.row(t) for t in traces])]
+        """No opinion on a trace without steps, beyond the model's context, or whose acts cross its steps."""
+        rows = {i: row for i, t in enumerate(traces) if (row := self._row(t)) is not None}
+        scored = dict(zip(rows, self.model.score_steps(list(rows.values())), strict=True))
+        return [self._opinion(scored.get(i, ())) for i in range(len(traces))]
 
-    def row(self, trace: Trace) -> "StepsRow":
-        """The trace as the model reads it."""
-        from ..models.headed import StepsRow
-
-        spans = [(s.start, s.end) for s in trace.steps]
-        if self.model.input == "text":
-            return StepsRow(trace.question, trace.text, tuple(end for _, end in spans))
-        whole = markup.render(trace.text, trace.acts)
-        ends = [len(open_prefix(trace.text, trace.acts, spans, cut)) for cut in range(1, len(spans))]
-        return StepsRow(trace.question, whole, (*ends, len(whole)) if spans else ())
+    def _row(self, trace: Trace) -> "StepsRow | None":
+        """The trace as the model reads it, in training too."""
+        try:
+            return self.model.row(trace.question, trace.text, trace.acts, [s.end for s in trace.steps])
+        except MarkupError:
+            return None
 
     def _opinion(self, scores: Sequence[float]) -> Opinion | None:
         if not scores or any(map(isnan, scores)):

@@ -81,7 +81,7 @@ def reverse_lean_rows(
 
 
 def with_lean(config: Config) -> Config:
-    """The configuration with `auto` settled by what is installed, where it has Lean rows: they depend on it."""
+    """The configuration with `auto` settled, where it has Lean rows: these depend on what is installed."""
     from ..verifiers.lean import embedded_missing
 
     lean = config.reverse.lean

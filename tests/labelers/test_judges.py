@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from cotmill.labelers.judges import PolicyJudge, RewardJudge, read_vote
+from cotmill.models.headed import StepsRow
 from cotmill.models.policy import Sample
-from cotmill.schemas import Domain, Generator, Origin, Outcome, Source, Step, Trace, split_steps
+from cotmill.schemas import Domain, Generator, MarkupError, Origin, Outcome, Source, Step, Trace, split_steps
 from doubles import TablePolicy
 
 TEXT = "one\n\ntwo\n\nthree"
@@ -104,12 +105,15 @@ def test_a_trace_without_steps_is_not_asked_about() -> None:
 class Scores:
     """A reward model that knows its scores."""
 
-    input = "text"
-
     def __init__(self, *scores: float) -> None:
         self.scores = list(scores)
 
-    def score_steps(self, rows: Any) -> list[list[float]]:
+    def row(self, question: str, text: str, acts: Any, ends: list[int]) -> StepsRow:
+        if text == "crossed":
+            raise MarkupError("an act crosses a step's end", 0)
+        return StepsRow(question, text, tuple(ends))
+
+    def score_steps(self, rows: list[StepsRow]) -> list[list[float]]:
         assert all(len(r.ends) == len(self.scores) for r in rows)
         return [self.scores for _ in rows]
 
@@ -129,3 +133,10 @@ def test_a_reward_model_names_the_first_step_below_its_threshold(
 def test_a_reward_model_that_cannot_read_to_the_end_has_no_opinion() -> None:
     model = Scores(0.9, 0.1, float("nan"))
     assert RewardJudge(model, "prm").opinions([trace()], []) == [None]  # type: ignore[arg-type]
+
+
+def test_a_trace_that_a_reward_model_cannot_read_has_no_opinion_and_harms_no_other() -> None:
+    one = RewardJudge(Scores(0.9, 0.4, 0.8), "prm")  # type: ignore[arg-type]
+    crossed, read = one.opinions([trace("crossed"), trace()], [])
+    assert crossed is None
+    assert read is not None
