@@ -42,4 +42,4 @@ def test_a_tree_labels_no_prefix_twice(tmp_path: Path, judge: str) -> None:
     assert len(prefixes) == len(set(prefixes)) > 0
     assert all(r["n_rollouts"] <= 4 for r in rows)
     assert any(r["judge"] and r["judge"]["by"] == "embedded_prm" for r in rows)
-    assert found.manifest.config["labels.judge.model"] == "None"
+    assert found.manifest.config["labels.judge.model"].startswith("embedded ")
