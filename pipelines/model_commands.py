@@ -34,9 +34,14 @@ def train(
 
     Example: cotmill train prm --data out/demo --out out/prm --init embedded --set max_minutes=2
     """
+    from ..training.checkpoint import leave_group
     from .training_commands import train as train_model
 
-    done = train_model(objective, data, out, init=init, device=device, overrides=overrides or (), fresh=fresh)
+    given = overrides or ()
+    try:
+        done = train_model(objective, data, out, init=init, device=device, overrides=given, fresh=fresh)
+    finally:
+        leave_group()
     if as_json:
         print_json(done.as_json())
     else:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import distributed as dist
+
 from ..models.folder import content_hash_of, local_folder, model_name
 from ..schemas import BadInput, content_hash
 from .loop import CHECKPOINTS
@@ -94,9 +96,23 @@ def open_folder(out: Path, whose: dict[str, Any], *, fresh: bool = False) -> Tra
 
 
 def write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -> None:
-    """Write the record; with a result the training counts as finished, and its checkpoints go."""
-    if not writes():
-        return
+    """Write the record; with a result the training counts as finished, and its checkpoints go.
+
+    Under `torchrun` no process leaves a finished training before the first one has written it.
+    """
+    if writes():
+        _write_record(out, whose, result)
+    if result is not None and dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
+def leave_group() -> None:
+    """End this process's part in a `torchrun` group: one that exits with it open may abort."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     record = whose | {"result": None if result is None else result.as_json()}
     part = out / f"{RECORD}.part"

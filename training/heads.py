@@ -1,6 +1,7 @@
-"""What the trainings of heads share: learning rates for trunk and head, and how a training is finished."""
+"""What the trainings of heads share: learning rates, and the way from data to checkpoint."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..models.headed import HeadedModel
-from .checkpoint import TrainResult, write_card, write_record, writes
-from .loop import Fit, fit
+from ..schemas import BadInput
+from .checkpoint import TrainResult, identity, open_folder, write_card, write_record, writes
+from .loop import fit
 from .progress import Progress
+from .reader import ShardReader
 from .settings import TrainSettings
 
 
@@ -25,43 +28,61 @@ class HeadSettings(TrainSettings):
     freeze_trunk: bool = Field(False, description="train the head alone")
 
 
-def fit_heads(
-    model: HeadedModel,
-    loss: nn.Module,
-    rows: Sequence[Any],
-    lengths: Sequence[int],
-    collate: Callable[[list[Any]], dict[str, Tensor]],
-    settings: HeadSettings,
+@dataclass(frozen=True, slots=True)
+class HeadTask:
+    """A model and what its trunk and head are trained on.
+
+    `loss`: a module whose forward takes what `collate` makes of `rows`; `lengths`: their tokens. `used`: the
+    labels in them, as the result counts rows. `summary`: a line for the terminal; `notes`: for the card.
+    """
+
+    model: HeadedModel
+    loss: nn.Module
+    rows: Sequence[Any]
+    lengths: Sequence[int]
+    collate: Callable[[list[Any]], dict[str, Tensor]]
+    used: int
+    left_out: dict[str, int]
+    summary: str
+    notes: list[str]
+
+
+def train_heads(
+    objective: str,
+    data: Path,
     out: Path,
-    progress: Progress,
-) -> Fit:
-    """Train a trunk and its head by `loss`, a module whose forward takes what `collate` makes."""
+    settings: HeadSettings,
+    reader: tuple[str, Sequence[str]],
+    prepare: Callable[[str, Iterable[dict[str, Any]]], HeadTask],
+    *,
+    progress: Progress | None,
+    fresh: bool,
+) -> TrainResult:
+    """Train what `prepare` makes of `settings.init` and of the rows of a run's folder; write it to `out`.
+
+    `reader`: the table and its columns. Goes on where it was cut off. Raises BadInput where there is no
+    `init`, where `data` is no run's folder, where `out` holds something else, or what `prepare` raises.
+    """
+    progress = progress or Progress()
+    if settings.init is None:
+        raise BadInput("heads need a trunk: give --init", field="init")
+    rows = ShardReader(data, *reader)
+    whose = identity(objective, data, settings)
+    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
+        progress.note(f"{out} is finished already")
+        return finished
+    torch.manual_seed(settings.seed)
+    task = prepare(settings.init, rows.rows())
+    model, dtype = task.model, task.model.stored_dtype
+    progress.note(task.summary)
     model.trunk.requires_grad_(not settings.freeze_trunk)
     trunk = [] if settings.freeze_trunk else [{"params": list(model.trunk.parameters()), "lr": settings.lr}]
-    return fit(
-        loss,
-        rows,
-        lengths,
-        collate,
-        settings,
-        out,
-        progress,
-        groups=[*trunk, {"params": list(model.head.parameters()), "lr": settings.head_lr}],
-    )
-
-
-def finish(
-    model: HeadedModel,
-    dtype: torch.dtype | None,
-    settings: HeadSettings,
-    whose: dict[str, Any],
-    result: TrainResult,
-    notes: list[str],
-) -> TrainResult:
-    """Write the model, its card and the record of the finished training."""
+    groups = [*trunk, {"params": list(model.head.parameters()), "lr": settings.head_lr}]
+    done = fit(task.loss, task.rows, task.lengths, task.collate, settings, out, progress, groups)
+    result = TrainResult(out, task.used, task.left_out, done.steps, done.tokens, done.loss)
     model.trunk.config.use_cache = True
     if writes():
-        model.save(result.folder, dtype)
-    write_card(result.folder, settings, whose, result, notes)
-    write_record(result.folder, whose, result)
+        model.save(out, dtype)
+    write_card(out, settings, whose, result, task.notes)
+    write_record(out, whose, result)
     return result

@@ -15,11 +15,10 @@ from pydantic import Field, field_validator
 from ..models.headed import Input, StepsRow
 from ..models.network import OutcomeModel
 from ..schemas import BadInput, Generator
-from .checkpoint import TrainResult, identity, open_folder
-from .heads import HeadSettings, finish, fit_heads
+from .checkpoint import TrainResult
+from .heads import HeadSettings, HeadTask, train_heads
 from .prm import LabelledRow, StepLoss, collate, encode
 from .progress import Progress
-from .reader import ShardReader
 from .settings import names
 
 _COLUMNS = ["question", "markup", "text", "reward", "generator"]
@@ -48,40 +47,31 @@ def train_orm(
     was cut off. Raises BadInput where there is no `init`, `data` is no run's folder or holds no decided
     trace, or `out` holds something else.
     """
-    progress = progress or Progress()
-    if settings.init is None:
-        raise BadInput("a reward model needs a trunk: give --init", field="init")
-    reader = ShardReader(data, "traces", _COLUMNS)
-    whose = identity("orm", data, settings)
-    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
-        progress.note(f"{out} is finished already")
-        return finished
-    torch.manual_seed(settings.seed)
-    model = OutcomeModel.open(settings.init, settings.device, torch.float32, reads_state=settings.reads_state)
-    dtype = model.stored_dtype
-    left_out: Counter[str] = Counter()
-    rows = list(decided_rows(reader.rows(), model.input, settings, left_out))
-    examples = encode(rows, model, left_out)
-    if not examples:
-        raise BadInput(f"holds no decided trace that can be used (left out: {dict(left_out)})", file=data)
-    right = sum(e.targets[0] for e in examples)
-    progress.note(f"{len(examples):,} traces, {right:,.0f} of them right")
-    done = fit_heads(
-        model,
-        StepLoss(model),
-        examples,
-        [len(e.tokens.ids) for e in examples],
-        lambda batch: collate(batch, model),
-        settings,
-        out,
-        progress,
-    )
-    result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
-    notes = [
-        "An outcome reward model: the probability that a whole chain of thought ends in a right answer.",
-        f"It reads {model.input}; rows are traces. Open it with `OutcomeModel.load`.",
-    ]
-    return finish(model, dtype, settings, whose, result, notes)
+
+    def prepare(init: str, rows: Iterable[dict[str, Any]]) -> HeadTask:
+        model = OutcomeModel.open(init, settings.device, torch.float32, reads_state=settings.reads_state)
+        left_out: Counter[str] = Counter()
+        examples = encode(list(decided_rows(rows, model.input, settings, left_out)), model, left_out)
+        if not examples:
+            raise BadInput(f"holds no decided trace that can be used (left out: {dict(left_out)})", file=data)
+        right = sum(e.targets[0] for e in examples)
+        return HeadTask(
+            model,
+            StepLoss(model),
+            examples,
+            [len(e.tokens.ids) for e in examples],
+            lambda batch: collate(batch, model),
+            len(examples),
+            dict(left_out),
+            f"{len(examples):,} traces, {right:,.0f} of them right",
+            [
+                "An outcome reward model: the probability that a chain of thought ends in a right answer.",
+                f"It reads {model.input}; rows are traces. Open it with `OutcomeModel.load`.",
+            ],
+        )
+
+    reader = ("traces", _COLUMNS)
+    return train_heads("orm", data, out, settings, reader, prepare, progress=progress, fresh=fresh)
 
 
 def decided_rows(

@@ -22,8 +22,8 @@ from ..models.headed import EncodedSteps, StepsRow
 from ..models.policy_value import PolicyValueModel
 from ..schemas import BadInput, Inventory
 from ..schemas.markup import END, THINK_END, THINK_START, strip_tags
-from .checkpoint import TrainResult, identity, open_folder
-from .heads import HeadSettings, finish, fit_heads
+from .checkpoint import TrainResult
+from .heads import HeadSettings, HeadTask, train_heads
 from .progress import Progress
 from .reader import ShardReader
 
@@ -97,42 +97,34 @@ def train_policy_value(
     it was cut off. Raises BadInput where there is no `init`, `data` is no run's folder or holds no searched
     state, or `out` holds something else.
     """
-    progress, inventory = progress or Progress(), inventory or Inventory.load()
-    if settings.init is None:
-        raise BadInput("policy and value heads need a trunk: give --init", field="init")
-    reader = ShardReader(data, "search", _STATES)
-    whose = identity("policy-value", data, settings)
-    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
-        progress.note(f"{out} is finished already")
-        return finished
-    torch.manual_seed(settings.seed)
-    actions = (*inventory.names, END)
-    network = PolicyValueModel.open(settings.init, actions, settings.device, torch.float32)
-    dtype = network.stored_dtype
-    left_out: Counter[str] = Counter()
-    played = {row["trace_id"]: row for row in ShardReader(data, "traces", _TRACES).rows() if row["reward"]}
-    rows = list(games(reader.rows(), played, network, left_out))
-    examples = encode(rows, network, left_out)
-    if not examples:
-        raise BadInput(f"holds no searched state that can be used (left out: {dict(left_out)})", file=data)
-    states = sum(len(e.tokens.ends) for e in examples)
-    progress.note(f"{states:,} searched states in {len(examples):,} sequences")
-    done = fit_heads(
-        network,
-        JointLoss(network, settings),
-        examples,
-        [len(e.tokens.ids) for e in examples],
-        lambda batch: collate(batch, network),
-        settings,
-        out,
-        progress,
-    )
-    result = TrainResult(out, states, dict(left_out), done.steps, done.tokens, done.loss)
-    notes = [
-        "A policy with heads: P, the probability of each thinking factor, and V, the value of a state.",
-        f"It reads {network.input}; rows are searched states. As a policy, a search asks its heads.",
-    ]
-    return finish(network, dtype, settings, whose, result, notes)
+    actions = (*(inventory or Inventory.load()).names, END)
+
+    def prepare(init: str, states: Iterable[dict[str, Any]]) -> HeadTask:
+        network = PolicyValueModel.open(init, actions, settings.device, torch.float32)
+        left_out: Counter[str] = Counter()
+        traces = ShardReader(data, "traces", _TRACES).rows()
+        played = {row["trace_id"]: row for row in traces if row["reward"]}
+        examples = encode(list(games(states, played, network, left_out)), network, left_out)
+        if not examples:
+            raise BadInput(f"holds no searched state to be used (left out: {dict(left_out)})", file=data)
+        used = sum(len(e.tokens.ends) for e in examples)
+        return HeadTask(
+            network,
+            JointLoss(network, settings),
+            examples,
+            [len(e.tokens.ids) for e in examples],
+            lambda batch: collate(batch, network),
+            used,
+            dict(left_out),
+            f"{used:,} searched states in {len(examples):,} sequences",
+            [
+                "A policy with heads: P, the probability of each act, and V, the value of a state.",
+                f"It reads {network.input}; rows are searched states. As a policy, a search asks its heads.",
+            ],
+        )
+
+    reader = ("search", _STATES)
+    return train_heads("policy-value", data, out, settings, reader, prepare, progress=progress, fresh=fresh)
 
 
 def games(

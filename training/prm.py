@@ -22,10 +22,9 @@ from ..models.headed import EncodedSteps, Input, StepsRow
 from ..models.network import RewardModel
 from ..schemas import BadInput
 from ..schemas.labels import agreed
-from .checkpoint import TrainResult, identity, open_folder
-from .heads import HeadSettings, finish, fit_heads
+from .checkpoint import TrainResult
+from .heads import HeadSettings, HeadTask, train_heads
 from .progress import Progress
-from .reader import ShardReader
 
 _COLUMNS = ["trace_id", "index", "question", "prefix", "step", "markup", "q", "hard", "judge"]
 _UNLABELLED = -1.0
@@ -111,45 +110,37 @@ def train_prm(
     cut off. Raises BadInput where there is no `init`, `data` is no run's folder or holds no labels, or
     `out` holds something else.
     """
-    progress = progress or Progress()
-    if settings.init is None:
-        raise BadInput("a reward model needs a trunk: give --init", field="init")
-    reader = ShardReader(data, "steps", _COLUMNS)
-    whose = identity("prm", data, settings)
-    if (finished := open_folder(out, whose, fresh=fresh)) is not None:
-        progress.note(f"{out} is finished already")
-        return finished
-    torch.manual_seed(settings.seed)
-    model = RewardModel.open(settings.init, settings.device, torch.float32, reads_state=settings.reads_state)
-    dtype = model.stored_dtype
-    left_out: Counter[str] = Counter()
-    steps = agreeing(reader.rows(), left_out) if settings.consensus else reader.rows()
-    rows = list(labelled_rows(steps, model.input, settings.targets, left_out))
-    given = sum(len(r.targets) for r in rows)
-    examples = encode(rows, model, left_out, settings.ranking)
-    if not examples:
-        raise BadInput(f"holds no labelled step that can be used (left out: {dict(left_out)})", file=data)
-    used = sum(len(e.targets) for e in examples)
-    assert used + left_out["beyond the context"] == given, "a label was lost"
-    progress.note(f"{used:,} labelled steps in {len(examples):,} sequences")
-    ranked = settings.ranking != "none" and settings.ranking_weight
-    bundles = bundled(examples, settings.tokens_per_batch) if ranked else [[e] for e in examples]
-    done = fit_heads(
-        model,
-        StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
-        bundles,
-        [max(len(e.tokens.ids) for e in bundle) * len(bundle) for bundle in bundles],
-        lambda batch: collate([e for bundle in batch for e in bundle], model),
-        settings,
-        out,
-        progress,
-    )
-    result = TrainResult(out, used, dict(left_out), done.steps, done.tokens, done.loss)
-    notes = [
-        "A process reward model: the probability that a chain of thought is still right after each step.",
-        f"It reads {model.input}; rows are labelled steps. Open it with `RewardModel.load`.",
-    ]
-    return finish(model, dtype, settings, whose, result, notes)
+
+    def prepare(init: str, rows: Iterable[dict[str, Any]]) -> HeadTask:
+        model = RewardModel.open(init, settings.device, torch.float32, reads_state=settings.reads_state)
+        left_out: Counter[str] = Counter()
+        steps = agreeing(rows, left_out) if settings.consensus else rows
+        labelled = list(labelled_rows(steps, model.input, settings.targets, left_out))
+        examples = encode(labelled, model, left_out, settings.ranking)
+        if not examples:
+            raise BadInput(f"holds no labelled step that can be used (left out: {dict(left_out)})", file=data)
+        used = sum(len(e.targets) for e in examples)
+        given = sum(len(r.targets) for r in labelled)
+        assert used + left_out["beyond the context"] == given, "a label was lost"
+        ranked = settings.ranking != "none" and settings.ranking_weight
+        bundles = bundled(examples, settings.tokens_per_batch) if ranked else [[e] for e in examples]
+        return HeadTask(
+            model,
+            StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
+            bundles,
+            [max(len(e.tokens.ids) for e in bundle) * len(bundle) for bundle in bundles],
+            lambda batch: collate([e for bundle in batch for e in bundle], model),
+            used,
+            dict(left_out),
+            f"{used:,} labelled steps in {len(examples):,} sequences",
+            [
+                "A process reward model: the probability that a chain of thought is right so far, by step.",
+                f"It reads {model.input}; rows are labelled steps. Open it with `RewardModel.load`.",
+            ],
+        )
+
+    reader = ("steps", _COLUMNS)
+    return train_heads("prm", data, out, settings, reader, prepare, progress=progress, fresh=fresh)
 
 
 def labelled_rows(

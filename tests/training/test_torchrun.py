@@ -26,7 +26,7 @@ def train(objective: str, data: Path, out: Path, processes: int, *given: str) ->
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     record: dict[str, Any] = json.loads((out / "training.json").read_text())
     return record["result"]  # type: ignore[no-any-return]
 
