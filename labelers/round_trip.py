@@ -18,7 +18,10 @@ PROMPT = "code_round_trip.md"
 
 
 class RoundTripSettings(BaseModel):
-    """`rollouts` programs from each CoT, and from each of its prefixes where `prefixes` is set; 0: none."""
+    """`rollouts` programs from each CoT, and from each of its prefixes where `prefixes` is set; 0: none.
+
+    For a Lean proof's CoT, `rollouts` tries at its tactics, step by step.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,6 @@
 """How a question becomes a prompt, and a prompt tokens. Policies and reward models share it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 def reverse_question(question: str, program: str) -> str:
     """What a policy is asked that derives the thoughts behind a program (`data/prompts/code_reverse.md`)."""
     return template("code_reverse.md").format(question=question, program=program)
+
+
+def informal_question(question: str, proof: str, grounds: Iterable[str | None]) -> str:
+    """What a policy is asked that derives the thoughts behind a Lean proof (`data/prompts/lean_reverse.md`).
+
+    `grounds`: what the steps of its chain of thought rest on, in order (a step's `evidence`).
+    """
+    states = "\n\n".join(dict.fromkeys(filter(None, grounds)))
+    return template("lean_reverse.md").format(question=question, proof=proof, states=states)
 
 
 def summary_question(question: str, thoughts: str) -> str:

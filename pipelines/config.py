@@ -108,8 +108,9 @@ class LeanSettings(Settings):
 
 
 class ReverseSettings(Settings):
-    """How programs become CoTs. `writer`: the grammar alone; the grammar, reworded by the policy; or the
-    policy (one trained with `task=reverse`). `round_trip`: programs that it writes back from each CoT.
+    """How programs and Lean proofs become CoTs. `writer`: the grammar alone; the grammar, reworded by the
+    policy (programs only); or the policy (one trained with `task=reverse`). `round_trip`: programs that it
+    writes back from each CoT, and tactics, which need a Lean.
     """
 
     writer: Literal["grammar", "rewrite", "policy"] = "grammar"
@@ -117,10 +118,13 @@ class ReverseSettings(Settings):
     round_trip: RoundTripSettings = RoundTripSettings()
     lean: LeanSettings = LeanSettings()
 
-    @property
-    def samples(self) -> bool:
-        asked = self.round_trip.rollouts or self.lean.policy_samples
-        return self.writer != "grammar" or asked > 0
+    def samples(self, kind: str) -> bool:
+        """Whether the policy is asked about rows of a kind."""
+        if self.round_trip.rollouts:
+            return kind in ("code", "lean")
+        if kind == "lean":
+            return self.writer == "policy" or self.lean.policy_samples > 0
+        return kind == "code" and self.writer != "grammar"
 
 
 class ShardSettings(Settings):
@@ -154,11 +158,7 @@ class Config(Settings):
             raise ValueError(f"policy.model is none, but a source of kind {sampled[0].kind} is rolled out")
         if self.summary.kind == "abstractive" and self.policy.model == NO_POLICY:
             raise ValueError("policy.model is none, but summary.kind is abstractive")
-        if (
-            any(s.kind == "code" for s in self.sources)
-            and self.reverse.samples
-            and self.policy.model == NO_POLICY
-        ):
+        if self.policy.model == NO_POLICY and any(self.reverse.samples(s.kind) for s in self.sources):
             raise ValueError("policy.model is none, but `reverse` asks it to write")
         return self
 

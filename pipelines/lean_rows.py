@@ -1,11 +1,13 @@
 """Lean files as a source of rows, and Lean rows to traces by the Lean that is at hand."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..labelers.round_trip import Travelled
 from ..schemas import BadInput, Source, Trace
-from .config import Config, LeanSettings
+from .config import Config, LeanSettings, ReverseSettings
 from .files import BadRow, Rows
 from .modules import MAX_BYTES, source_files
 
@@ -44,40 +46,79 @@ def read_lean_files(path: Path) -> Rows:
         raise BadInput("holds no Lean theorem", file=path)
 
 
+@dataclass
+class LeanRows:
+    """What Lean rows gave: traces, what was rejected with its reason, and what the policy wrote for them."""
+
+    traces: list[Trace] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    sampled: int = 0
+    tokens: int = 0
+
+
 def reverse_lean_rows(
     rows: Sequence[tuple[dict[str, Any], Source]],
-    settings: LeanSettings,
+    settings: ReverseSettings,
     run_seed: int,
     policy: "Policy | None" = None,
-) -> tuple[list[Trace], list[Rejection]]:
+) -> LeanRows:
     """The traces behind proofs, and what could not be reversed with its reason.
 
-    A Lean at hand verifies recorded proofs again and looks for missing ones.
+    A Lean at hand verifies recorded proofs again and looks for missing ones. The writer `policy` writes the
+    CoTs, each text of its that is refused being a rejection of its own.
     """
-    from ..generators.lean_reverse import read_lean_row, reverse
+    from ..generators.lean_reverse import LeanSeed, informalise, read_lean_row, reverse
     from ..generators.lean_search import PolicyProposer, TacticSearch, propose_generic, settled
     from ..generators.rejected import Rejected
 
-    backend = open_lean(settings)
-    search = TacticSearch(method=settings.method, budget=settings.budget)
+    lean = settings.lean
+    backend = open_lean(lean)
+    search = TacticSearch(method=lean.method, budget=lean.budget)
     proposers: list[Proposer] = [propose_generic]
-    if policy is not None:
-        proposers.append(PolicyProposer(policy, run_seed, settings.policy_samples))
-    traces: list[Trace] = []
-    rejected: list[Rejection] = []
+    if policy is not None and lean.policy_samples:
+        proposers.append(PolicyProposer(policy, run_seed, lean.policy_samples))
+    done = LeanRows()
+    ready: list[tuple[LeanSeed, Source, dict[str, Any]]] = []
     try:
         for row, source in rows:
             seed = read_lean_row(row, source)
-            ready = seed if backend is None else settled(seed, backend, search, proposers)
-            made = ready if isinstance(ready, Rejected) else reverse(ready, run_seed=run_seed)
-            if isinstance(made, Trace):
-                traces.append(made)
+            proved = seed if backend is None else settled(seed, backend, search, proposers)
+            if isinstance(proved, Rejected):
+                done.rejected.append((source, proved.reason, row))
             else:
-                rejected.append((source, made.reason, row))
+                ready.append((proved, source, row))
     finally:
         if backend is not None:
             backend.close()
-    return traces, rejected
+    if settings.writer == "policy":
+        assert policy is not None
+        written = informalise([seed for seed, *_ in ready], policy, settings.asked, run_seed)
+        for (_, source, row), one in zip(ready, written, strict=True):
+            done.traces += one.traces
+            done.rejected += [(source, why, row) for why in one.refused]
+            done.sampled += one.sampled
+            done.tokens += one.tokens
+        return done
+    for seed, source, row in ready:
+        made = reverse(seed, run_seed=run_seed)
+        if isinstance(made, Trace):
+            done.traces.append(made)
+        else:
+            done.rejected.append((source, made.reason, row))
+    return done
+
+
+def prove_back(traces: Sequence[Trace], policy: "Policy", config: Config) -> Travelled:
+    """Tries at the tactics behind the CoTs of Lean proofs, by the Lean at hand; without one none."""
+    from ..labelers.lean_round_trip import label_proof_trips
+
+    backend = open_lean(config.reverse.lean)
+    if backend is None:
+        return Travelled(list(traces))
+    try:
+        return label_proof_trips(traces, policy, backend, config.reverse.round_trip, config.seed)
+    finally:
+        backend.close()
 
 
 def with_lean(config: Config) -> Config:

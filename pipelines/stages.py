@@ -19,7 +19,7 @@ from ..generators.search import Scorer, search_shard
 from ..labelers.abstractive import summarise_with
 from ..labelers.opinion import StepJudge
 from ..labelers.rollouts import SEARCHES, label_shard
-from ..labelers.round_trip import label_round_trips
+from ..labelers.round_trip import Travelled, label_round_trips
 from ..labelers.summary import summarise
 from ..labelers.tagger import Tagger, tag_trace
 from ..models.policy import Policy
@@ -262,12 +262,13 @@ def _reverse_lean(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> l
 
     rows = list(_rows(_seeds_path(job, shard)))
     sources = [Source.model_validate(row["source"]) for row in rows]
-    settings = job.config.reverse.lean
-    policy = bench.policy_for(shard) if settings.policy_samples else None
+    settings = job.config.reverse
+    policy = bench.policy_for(shard) if settings.samples("lean") else None
     pairs = [(row["row"], source) for row, source in zip(rows, sources, strict=True)]
-    traces, rejected = reverse_lean_rows(pairs, settings, job.config.seed, policy)
-    _reject(job, shard, totals, rejected)
-    return merge(traces)
+    done = reverse_lean_rows(pairs, settings, job.config.seed, policy)
+    totals.sampled, totals.tokens = done.sampled, done.tokens
+    _reject(job, shard, totals, done.rejected)
+    return merge(done.traces)
 
 
 def _reject(job: Job, shard: Shard, totals: Totals, rows: list[tuple[Source, str, object]]) -> None:
@@ -300,13 +301,8 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         traces = done.traces
         totals.label_rollouts = totals.sampled = done.rollouts
         totals.tokens = done.tokens
-    if shard.kind == "code" and config.reverse.round_trip.rollouts:
-        from ..verifiers.code import CodeVerifier
-
-        with CodeVerifier(jobs=1) as verifier:
-            trips = label_round_trips(
-                traces, bench.policy_for(shard), verifier, config.reverse.round_trip, config.seed
-            )
+    if shard.kind in ("code", "lean") and config.reverse.round_trip.rollouts:
+        trips = _round_trips(config, traces, bench.policy_for(shard), shard.kind)
         traces = trips.traces
         totals.label_rollouts = totals.sampled = trips.rollouts
         totals.tokens = trips.tokens
@@ -330,6 +326,19 @@ def _label(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
         for file in write_shard(job.out, name, shard.index, rows, config.shards.validation_share)
     ]
     return {"totals": totals.model_dump(mode="json"), "files": files}
+
+
+def _round_trips(config: Config, traces: list[Trace], policy: Policy, kind: str) -> Travelled:
+    """From CoTs back to what they were derived from, and how often that still holds."""
+    settings = config.reverse.round_trip
+    if kind == "lean":
+        from .lean_rows import prove_back
+
+        return prove_back(traces, policy, config)
+    from ..verifiers.code import CodeVerifier
+
+    with CodeVerifier(jobs=1) as verifier:
+        return label_round_trips(traces, policy, verifier, settings, config.seed)
 
 
 def _counts(spent: Work | Counter[str]) -> dict[str, int]:

@@ -86,7 +86,8 @@ class Judge(Record):
 
 class RoundTrip(Record):
     """Programs that `policy` wrote from a CoT's words (from a prefix of it) alone: `n_correct` of
-    `n_rollouts` pass the tests, their number fixed beforehand."""
+    `n_rollouts` pass the tests, their number fixed beforehand. For a Lean proof, tries at its tactics: those
+    that close the goal (that Lean takes up to a step's end)."""
 
     n_rollouts: int = Field(ge=0)
     n_correct: int = Field(ge=0)

@@ -8,9 +8,10 @@ from ...models.policy import Policy
 from ...schemas import Trace
 from ...verifiers.sandbox import sandbox_available
 from ..rejected import Rejected
+from ..written import Written
 from .asking import PolicyWriting
 from .observe import Facts, Unusable, observe
-from .policy import Observed, Written, rewrite, write_with_policy
+from .policy import Observed, rewrite, write_with_policy
 from .rows import CodeSeed
 from .write import write
 

@@ -1,12 +1,11 @@
 """CoTs behind programs that a policy writes, or rewrites, under the checker that the grammar's pass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from ... import __version__
 from ...models.policy import Policy, Sample, SampleRequest
 from ...models.prompts import reverse_question, template
-from ...schemas import ActSpan, MarkupError, Provenance, Trace, markup, rng_key
+from ...schemas import ActSpan, Provenance, Trace, markup, rng_key
+from ..written import Written, read_markup, written_by
 from .asking import PolicyWriting
 from .claims import claim, read
 from .faithful import unfaithful
@@ -15,16 +14,6 @@ from .rows import CodeSeed
 from .write import VERIFIER, as_trace
 
 Observed = tuple[CodeSeed, Facts]
-
-
-@dataclass
-class Written:
-    """What was written for one program: traces that hold, why others were refused, and what it cost."""
-
-    traces: list[Trace] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    sampled: int = 0
-    tokens: int = 0
 
 
 def write_with_policy(
@@ -59,13 +48,10 @@ def write_with_policy(
 
 def _taken(seed: CodeSeed, facts: Facts, sample: Sample, by: Provenance) -> Trace | str:
     """A policy's text as a trace, or why it is none."""
-    if sample.finish != "stop":
-        return f"the policy's text is cut off: {sample.error or sample.finish}"
-    body = sample.text.removeprefix(markup.THINK_START)
-    try:
-        text, acts = markup.trim(*markup.parse(markup.THINK_START + body))
-    except MarkupError as e:
-        return f"the policy's markup is malformed: {e}"
+    body = read_markup(sample)
+    if isinstance(body, str):
+        return body
+    text, acts = body
     reading = read(seed, facts, text, acts)
     if reading.complaints:
         return f"the policy says what the run does not: {reading.complaints[0]}"
@@ -159,11 +145,4 @@ def _reworded(
 
 
 def _by(policy: Policy, settings: PolicyWriting, key: str) -> Provenance:
-    return Provenance(
-        policy=policy.name,
-        policy_hash=policy.hash,
-        temperature=settings.temperature,
-        rng_key=key,
-        verifier=VERIFIER,
-        code_version=__version__,
-    )
+    return written_by(policy, settings.temperature, key, VERIFIER)

@@ -36,10 +36,14 @@ class Incomplete(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One step of the CoT; `right` is false for an attempt that Lean refused."""
+    """One step of the CoT; `right` is false for an attempt that Lean refused.
+
+    `ground` is what it rests on: the state and the tactic, Lean's message, or nothing.
+    """
 
     said: tuple[Said, ...]
     right: bool = True
+    ground: str = ""
 
 
 @dataclass(slots=True)
@@ -68,8 +72,8 @@ def tell(seed: LeanSeed) -> list[Paragraph]:
     narrator.walk(roots)
     if narrator.pending or (narrator.current is not None) or roots[-1].after:
         raise Incomplete("the recorded trace leaves goals open")
-    narrator.add(*_closing_words(seed))
-    narrator.add(Said("answer", {"proof": proof_text(seed)}))
+    narrator.add(*_closing_words(seed), ground="")
+    narrator.add(Said("answer", {"proof": proof_text(seed)}), ground="")
     return narrator.paragraphs
 
 
@@ -87,6 +91,17 @@ def _dedented(tactic: str) -> str:
     return "\n".join([first, *(line.removeprefix("  ") for line in rest)])
 
 
+def _ground(seed: LeanSeed, at: int) -> str:
+    """The state before a recorded tactic, and the tactic without the blocks inside it."""
+    if at < 0:
+        return seed.traced[0].state_before
+    return _at_state(seed.traced[at].state_before, seed.traced[at].tactic.split("\n")[0])
+
+
+def _at_state(state: str, tactic: str) -> str:
+    return f"{state}\n>>> {tactic}"
+
+
 class _Narrator:
     def __init__(self, seed: LeanSeed) -> None:
         self.seed = seed
@@ -96,9 +111,10 @@ class _Narrator:
         self.known: set[str] = set()
         self.failed = list(seed.failed)
 
-    def add(self, *said: Said, right: bool = True) -> None:
+    def add(self, *said: Said, right: bool = True, ground: str | None = None) -> None:
         if said:
-            self.paragraphs.append(Paragraph(said, right))
+            rests_on = _ground(self.seed, said[0].at) if ground is None else ground
+            self.paragraphs.append(Paragraph(said, right, rests_on))
 
     def walk(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
@@ -136,9 +152,11 @@ class _Narrator:
                 self.add(*opening)
                 opening = []
             tac = {"tac": quoted(failure.tactic.replace("\n", "; ")), "goal": say_target(goal)}
-            self.add(Said("propose", tac, node.index), right=False)
+            tried = _at_state(state, failure.tactic)
+            self.add(Said("propose", tac, node.index), right=False, ground=tried)
             kind, slots = explain(failure.error, goal)
-            self.add(Said(kind, {**tac, **slots}, node.index), Said("backtrack", tac, node.index))
+            said = Said(kind, {**tac, **slots}, node.index), Said("backtrack", tac, node.index)
+            self.add(*said, ground=failure.error)
         return opening
 
     def _move(self, node: Node, goal: Goal, opening: list[Said]) -> None:

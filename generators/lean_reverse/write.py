@@ -1,5 +1,7 @@
 """A story put into words: text, acts and steps of a trace."""
 
+from collections.abc import Sequence
+
 from ... import __version__
 from ...schemas import (
     ActSpan,
@@ -36,39 +38,59 @@ def reverse(seed: LeanSeed, *, run_seed: int) -> Trace | Rejected:
     The outcome is correct only where the row records that Lean checked the whole proof.
     """
     row = seed.source.row
-    if not seed.traced:
-        return Rejected("no recorded tactic states, and no Lean backend to make them", row)
-    try:
-        story = tell(seed)
-    except (BadState, Incomplete) as e:
-        return Rejected(f"not a readable recorded proof: {e}", row)
+    story = story_of(seed)
+    if isinstance(story, str):
+        return Rejected(story, row)
     key = rng_key(run_seed, f"{seed.full_name}\n{seed.statement}", "lean_reverse")
     text, acts = word(story, PhraseBook.load(PHRASES), generator(key), _OPTIONAL_SHARE)
-    trace = _trace(seed, story, text, acts, key)
+    by = Provenance(rng_key=key, verifier=verifier_of(seed), code_version=__version__)
+    trace = as_trace(seed, story, text, acts, by)
     if complaints := unfaithful(trace, seed):
         return Rejected(f"the text says what the recorded proof does not: {complaints[0]}", row)
     return trace
 
 
-def _trace(seed: LeanSeed, story: list[Paragraph], text: str, acts: tuple[ActSpan, ...], key: str) -> Trace:
-    spans = split_steps(text, acts)
+def story_of(seed: LeanSeed) -> list[Paragraph] | str:
+    """What there is to say of a recorded proof, or why nothing can be."""
+    if not seed.traced:
+        return "no recorded tactic states, and no Lean backend to make them"
+    try:
+        return tell(seed)
+    except (BadState, Incomplete) as e:
+        return f"not a readable recorded proof: {e}"
+
+
+def verifier_of(seed: LeanSeed) -> str:
+    """Who says that the proof holds."""
+    if seed.check is None or not seed.check.sound:
+        return "recorded trace"
+    return seed.replayed or f"lean {seed.check.lean} (recorded)"
+
+
+def as_trace(
+    seed: LeanSeed, story: Sequence[Paragraph], text: str, acts: tuple[ActSpan, ...], by: Provenance
+) -> Trace:
+    """A wording of the story, with what Lean says of each of its steps.
+
+    Raises ValueError where the text has another number of steps than the story.
+    """
+    origin = Origin.POLICY if by.policy else Origin.PROOF
     steps = tuple(
         Step(
             start=start,
             end=end,
-            origin=Origin.PROOF,
+            origin=origin,
             method=Method.PROOF,
             n_rollouts=1,
             n_correct=int(paragraph.right),
+            evidence=paragraph.ground or None,
         )
-        for (start, end), paragraph in zip(spans, story, strict=True)
+        for (start, end), paragraph in zip(split_steps(text, acts), story, strict=True)
     )
-    evidence, verifier = NOT_REPLAYED, "recorded trace"
+    evidence = NOT_REPLAYED
     if verified := seed.check is not None and seed.check.sound:
-        verifier = f"lean {seed.check.lean} (recorded)"
         accepted = f"Lean {seed.check.lean} accepted the proof, without sorry or added axioms"
         evidence = accepted if seed.replayed else f"{accepted}; {NOT_REPLAYED}"
-        verifier = seed.replayed or verifier
     return Trace(
         seed_id=trace_id(seed.question, text, Generator.LEAN_REVERSE),
         domain=Domain.LEAN,
@@ -82,5 +104,5 @@ def _trace(seed: LeanSeed, story: list[Paragraph], text: str, acts: tuple[ActSpa
         outcome=Outcome.CORRECT if verified else Outcome.UNDECIDED,
         evidence=evidence,
         source=seed.source,
-        provenance=Provenance(rng_key=key, verifier=verifier, code_version=__version__),
+        provenance=by,
     )
