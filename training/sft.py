@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -26,14 +26,20 @@ from .checkpoint import TrainResult, identity, open_folder, write_card, write_re
 from .loop import fit
 from .progress import Progress
 from .reader import ShardReader
+from .select import SAMPLED, StepLabels, good_traces, some_of_each, weighted
 from .settings import TrainSettings, names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_COLUMNS = ["question", "markup", "text", "summary", "outcome", "generator", "domain", "answer"]
+_COLUMNS = [
+    *("trace_id", "question", "markup", "text", "summary", "outcome", "generator", "domain", "answer"),
+    "source",
+]
+_GROUNDS = ["steps"]
 _TOKENIZER_ROWS = 20_000
 _ENCODE_ROWS = 1000
+_NOT_ASKED = {"reverse": "no reversed program or proof", "summary": "no summary"}
 IGNORED = -100
 
 
@@ -41,13 +47,22 @@ class SFTSettings(TrainSettings):
     """Which traces, and, without `init`, the size of the decoder made from scratch."""
 
     task: Literal["solve", "reverse", "summary"] = Field(
-        "solve", description="from the question to its CoT; from a program to it; from it to its summary"
+        "solve",
+        description="from a question to its CoT; from a program or a proof to it; from it to its summary",
     )
     epochs: float = Field(1.0, gt=0)
     lr: float = Field(5e-3, gt=0)
     outcomes: tuple[Outcome, ...] = Field((Outcome.CORRECT,), description="empty: any")
     generators: tuple[Generator, ...] = Field((), description="empty: any")
     domains: tuple[Domain, ...] = Field((), description="empty: any")
+    steps: StepLabels = Field(
+        "any", description="of what a policy wrote, only traces whose every step is good by these labels"
+    )
+    step_share: float = Field(0.0, ge=0, lt=1, description="rollouts: good is a share of successes above it")
+    per_question: int | None = Field(None, ge=1, description="at most so many sampled traces of a question")
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="how often a source's or a generator's traces are read in an epoch; 1 by default"
+    )
     width: int = Field(128, ge=8)
     layers: int = Field(4, ge=1)
     heads: int = Field(4, ge=1)
@@ -81,7 +96,6 @@ def train_sft(
     where nothing passes the filters, or where `out` holds something else.
     """
     progress, inventory = progress or Progress(), inventory or Inventory.load()
-    reader = ShardReader(data, "traces", _COLUMNS)
     whose = identity("sft", data, settings)
     if (finished := open_folder(out, whose, fresh=fresh)) is not None:
         progress.note(f"{out} is finished already")
@@ -90,7 +104,7 @@ def train_sft(
     tokenizer: PreTrainedTokenizerBase
     dtype: torch.dtype | None
     if settings.init is None:
-        texts = (text for row in _passing(reader, settings, Counter()) for text in _texts(row))
+        texts = (text for row in passing(data, settings, Counter()) for text in _texts(row))
         tokenizer = train_tokenizer(islice(texts, 2 * _TOKENIZER_ROWS), inventory, settings.vocabulary)
         model, dtype = new_decoder(tokenizer, settings), torch.float16
     else:
@@ -99,9 +113,8 @@ def train_sft(
         model = load_model(folder, settings.device, torch.float32)
         dtype = stored_dtype(model)
         add_tags(model, tokenizer, inventory)
-    reader = ShardReader(data, "traces", _COLUMNS)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-    examples = list(encode(_passing(reader, settings, left_out), tokenizer, context, left_out))
+    examples = list(encode(passing(data, settings, left_out), tokenizer, context, left_out))
     if not examples:
         raise BadInput(f"no trace passes the filters (left out: {dict(left_out)})", file=data)
     progress.note(f"{len(examples):,} traces, {sum(len(e.ids) for e in examples):,} tokens")
@@ -197,20 +210,35 @@ def add_tags(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", inv
         model.resize_token_embeddings(len(tokenizer))
 
 
-def _passing(reader: ShardReader, settings: SFTSettings, left_out: Counter[str]) -> Iterable[dict[str, Any]]:
+def passing(data: Path, settings: SFTSettings, left_out: Counter[str]) -> Iterable[dict[str, Any]]:
+    """The traces of a run's folder that the settings choose, each as often as its weight says.
+
+    What is left out is counted in `left_out`. Raises BadInput as `train_sft` does.
+    """
+    rows = _filtered(data, settings, left_out)
+    if settings.per_question is not None:
+        rows = some_of_each(rows, settings.per_question, settings.seed, left_out)
+    return weighted(rows, settings.weights, settings.seed, left_out) if settings.weights else rows
+
+
+def _filtered(data: Path, settings: SFTSettings, left_out: Counter[str]) -> Iterable[dict[str, Any]]:
     filters = (
         ("outcome", {str(o) for o in settings.outcomes}),
         ("generator", {str(g) for g in settings.generators}),
         ("domain", {str(d) for d in settings.domains}),
     )
+    reader = ShardReader(data, "traces", _COLUMNS + (_GROUNDS if settings.task == "reverse" else []))
+    good = good_traces(data, settings.steps, settings.step_share) if settings.steps != "any" else None
     for row in reader.rows():
         failed = next((column for column, wanted in filters if wanted and row[column] not in wanted), None)
         if failed is not None:
             left_out[f"of another {failed}"] += 1
+        elif good is not None and row["generator"] in SAMPLED and row["trace_id"] not in good:
+            left_out["with a step that is not good, or not labelled"] += 1
         elif not row["markup"]:
             left_out["without acts"] += 1
         elif (asked := _asked(row, settings.task)) is None:
-            left_out["no reversed program" if settings.task == "reverse" else "no summary"] += 1
+            left_out[_NOT_ASKED[settings.task]] += 1
         else:
             yield row | asked
 
@@ -226,8 +254,19 @@ def _asked(row: dict[str, Any], task: str) -> dict[str, str] | None:
         acts = [ActSpan(start=0, end=len(row["summary"]), act="Summarize")]
         asked = prompting.summary_question(question, row["text"])
         return {"question": asked, "markup": render(row["summary"], acts)}
-    reversed_program = row["generator"] == Generator.CODE_REVERSE and row["answer"]
-    return {"question": prompting.reverse_question(question, row["answer"])} if reversed_program else None
+    behind = _reversed(row) if row["answer"] else None
+    return None if behind is None else {"question": behind}
+
+
+def _reversed(row: dict[str, Any]) -> str | None:
+    """The question behind whose answer, a program or a proof, a row tells the thoughts."""
+    match row["generator"], row["domain"]:
+        case Generator.CODE_REVERSE, _:
+            return prompting.reverse_question(row["question"], row["answer"])
+        case Generator.LEAN_REVERSE, Domain.LEAN:
+            grounds = (step["evidence"] for step in row["steps"])
+            return prompting.informal_question(row["question"], row["answer"], grounds)
+    return None
 
 
 def _texts(row: dict[str, Any]) -> tuple[str, str]:
