@@ -201,6 +201,14 @@ def span_features(scores: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor,
     return total, mean, torch.where(inside, scores[:, None], 0.0).amin(-1)
 
 
+def running_features(scores: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `span_features` of (start, t] for every token t (B, T each). `scores`: (B, T); `start`: (B,)."""
+    n = (torch.arange(scores.shape[1], device=scores.device) - start[:, None]).clamp(min=0)
+    written = torch.where(n > 0, scores.clamp(min=_FLOOR), 0.0)
+    total = written.cumsum(-1)
+    return total, total / n.clamp(min=1), written.cummin(-1).values
+
+
 def states_at(hidden: Tensor, ends: Tensor) -> Tensor:
     """The hidden states (B, S, D) at `ends` (B, S)."""
     return hidden.gather(1, ends[..., None].expand(-1, -1, hidden.shape[-1]))

@@ -15,9 +15,20 @@ from torch import Tensor, nn
 
 from ..schemas import BadInput
 from .folder import content_hash_of, load_model, load_tokenizer, local_folder, model_name
-from .headed import CARD_FILE, HeadedModel, Input, StepsRow, kind_of, read_card, span_features, states_at
+from .headed import (
+    CARD_FILE,
+    HeadedModel,
+    Input,
+    StepsRow,
+    kind_of,
+    read_card,
+    running_features,
+    span_features,
+    states_at,
+)
 from .local import LocalPolicy
 from .policy import Opinion
+from .sampling import token_scores
 from .tokenizer import knows_tags
 
 if TYPE_CHECKING:
@@ -50,10 +61,17 @@ class PolicyValueHead(nn.Module):
         `ends`: (B, S), the last token of each state.
         """
         state = states_at(hidden, ends).to(self.policy.weight.dtype)
-        total, mean, least = span_features(scores, prompt_end[:, None].expand_as(ends), ends)
+        spans = span_features(scores, prompt_end[:, None].expand_as(ends), ends)
+        return self.policy(state), self._values(state, *spans)
+
+    def along(self, hidden: Tensor, scores: Tensor, prompt_end: Tensor) -> Tensor:
+        """Values (B, T) of the states that end at each token: as `forward` gives them, in one pass."""
+        return self._values(hidden.to(self.policy.weight.dtype), *running_features(scores, prompt_end))
+
+    def _values(self, state: Tensor, total: Tensor, mean: Tensor, least: Tensor) -> Tensor:
         written = torch.stack([torch.log1p(-total), mean, least], dim=-1).to(state.dtype)
         value: Tensor = self.value(torch.cat([state, written], dim=-1))[..., 0]
-        return self.policy(state), value.tanh()
+        return value.tanh()
 
 
 class PolicyValueModel(HeadedModel):
@@ -130,6 +148,45 @@ class PolicyValueModel(HeadedModel):
         hidden, scores = self.read(input_ids, attention_mask)
         logits, values = self.head(hidden, scores, prompt_end, ends)
         return {"logits": logits.float(), "values": values.float(), "scores": scores}
+
+    def along(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        prompt_end: Tensor,
+        ends: Tensor,
+        temperature: float = 1.0,
+        entropy_learns: bool = False,
+        heads_share: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """What reinforcement learning asks of every token.
+
+        "scores" (B, T): each token's log-probability at `temperature`; "entropy" (B, T) of what it was drawn
+        from, with a gradient where `entropy_learns`; "values" (B, T): V of the state that ends at it;
+        "logits" (B, S, A): P at `ends`; "hidden" (B, T, D). Scores and entropy are 0 at the first token. Of
+        the gradients of "values", "logits" and "hidden" the trunk gets `heads_share`.
+        """
+        out = self.trunk(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, output_hidden_states=True
+        )
+        hidden, logits = out.hidden_states[-1], out.logits[:, :-1].float()
+        plain = drawn = token_scores(logits, input_ids[:, 1:])
+        if temperature != 1:
+            logits = logits / temperature
+            drawn = token_scores(logits, input_ids[:, 1:])
+        with torch.set_grad_enabled(entropy_learns and torch.is_grad_enabled()):
+            log_p = logits.log_softmax(-1)
+            entropy = -(log_p.exp() * log_p).sum(-1)
+        plain, drawn, entropy = (nn.functional.pad(x, (1, 0)) for x in (plain, drawn, entropy))
+        hidden, plain = (x.detach() + heads_share * (x - x.detach()) for x in (hidden, plain))
+        state = states_at(hidden, ends).to(self.head.policy.weight.dtype)
+        return {
+            "scores": drawn,
+            "entropy": entropy,
+            "values": self.head.along(hidden, plain, prompt_end).float(),
+            "hidden": hidden,
+            "logits": self.head.policy(state).float(),
+        }
 
     @torch.inference_mode()
     def opinions(self, states: Sequence[tuple[str, str]]) -> list[Opinion]:

@@ -14,8 +14,8 @@ models = typer.Typer()
 @models.command()
 def train(
     objective: Annotated[
-        Literal["sft", "orm", "prm", "policy-value"],
-        typer.Argument(metavar="OBJECTIVE", help="sft, orm, prm or policy-value"),
+        Literal["sft", "orm", "prm", "policy-value", "ppo"],
+        typer.Argument(metavar="OBJECTIVE", help="sft, orm, prm, policy-value or ppo"),
     ],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="a run's folder")],
     out: Annotated[Path, typer.Option("--out", metavar="CKPT", help="the checkpoint's folder")],

@@ -27,15 +27,24 @@ def train(
     fresh: bool = False,
 ) -> "TrainResult":
     """Train, or go on from the last checkpoint in `out`. Raises BadInput."""
+    from ..training.checkpoint import writes
     from ..training.orm import ORMSettings, train_orm
     from ..training.policy_value import PolicyValueSettings, train_policy_value
+    from ..training.ppo import train_ppo
+    from ..training.ppo_settings import PPOSettings
     from ..training.prm import PRMSettings, train_prm
     from ..training.sft import SFTSettings, train_sft
+    from .ppo_plots import write_curves
 
     given: dict[str, Any] = {"device": device} | dict(map(setting, overrides))
     if init is not None:
         given["init"] = model_path(init, Path())
     try:
+        if objective == "ppo":
+            done = train_ppo(data, out, PPOSettings.model_validate(_judged(given)), fresh=fresh)
+            if writes():
+                write_curves(out)
+            return done
         if objective == "sft":
             return train_sft(data, out, SFTSettings.model_validate(given), fresh=fresh)
         if objective == "orm":
@@ -47,6 +56,13 @@ def train(
         error = e.errors()[0]
         what = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
         raise BadInput(what, file="command line", field=".".join(map(str, error["loc"]))) from e
+
+
+def _judged(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the models that judge as folders."""
+    prm, orm = given.get("prm"), given.get("orm")
+    found = {"prm": prm_path(prm)} if isinstance(prm, str) else {}
+    return given | found | ({"orm": model_path(orm, Path())} if isinstance(orm, str) else {})
 
 
 def evaluate_prm(prm: str, data: Path, *, device: str) -> "PRMFigures":

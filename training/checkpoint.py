@@ -12,7 +12,7 @@ from torch import distributed as dist
 from ..models.folder import content_hash_of, local_folder, model_name
 from ..schemas import BadInput, content_hash
 from .loop import CHECKPOINTS
-from .settings import TrainSettings
+from .settings import CommonSettings
 
 RECORD = "training.json"
 _FREE = {"init", "device", "checkpoint_every"}  # may differ between a run and its resumption
@@ -40,7 +40,7 @@ class TrainResult:
         }
 
 
-def identity(objective: str, data: Path, settings: TrainSettings) -> dict[str, Any]:
+def identity(objective: str, data: Path, settings: CommonSettings) -> dict[str, Any]:
     """What makes two trainings the same: objective, settings, the data's manifest, the initial weights."""
     init = None
     if settings.init is not None:
@@ -123,7 +123,7 @@ def _write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) 
 
 
 def write_card(
-    out: Path, settings: TrainSettings, whose: dict[str, Any], result: TrainResult, notes: list[str]
+    out: Path, settings: CommonSettings, whose: dict[str, Any], result: TrainResult, notes: list[str]
 ) -> None:
     """The model card: what it is, what it was trained on, and the command that makes it again."""
     if not writes():

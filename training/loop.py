@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from ..models.folder import pick_device
 from .batches import TokenBatches
 from .progress import Progress, StepProgress
-from .settings import TrainSettings
+from .settings import CommonSettings, TrainSettings
 
 CHECKPOINTS = "checkpoints"
 _WEIGHTS = "pytorch_model.bin"  # the name under which Trainer looks for a state dict
@@ -99,7 +99,7 @@ def fit(
     )
 
 
-def lr_factor(step: int, steps: int, settings: TrainSettings, elapsed: float) -> float:
+def lr_factor(step: int, steps: int, settings: CommonSettings, elapsed: float) -> float:
     """Warm-up, then constant, then linear to 0 over the last share `decay` of steps, or of `max_minutes`.
 
     `elapsed` is in seconds.

@@ -5,25 +5,30 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class TrainSettings(BaseModel):
-    """Settings that all objectives share; each has its own defaults."""
+class CommonSettings(BaseModel):
+    """Settings that all objectives share, on given rows or on rollouts; each has its own defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     init: str | None = Field(None, description="a checkpoint, a Hugging Face model folder or a hub name")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
-    epochs: float = Field(1.0, gt=0, description="passes over the rows")
-    max_steps: int | None = Field(None, ge=1, description="optimiser steps; takes the place of epochs")
     max_minutes: float | None = Field(
         None, gt=0, description="stop after so much wall time; the result then depends on the machine"
     )
-    tokens_per_batch: int = Field(4096, ge=1, description="padded tokens per step and device")
-    accumulate: int = Field(1, ge=1, description="batches per optimiser step")
+    tokens_per_batch: int = Field(4096, ge=1, description="padded tokens per forward pass and device")
     lr: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(20, ge=0)
     decay: float = Field(0.3, ge=0, le=1, description="share of the run, at its end, that lowers lr to 0")
     weight_decay: float = Field(0.05, ge=0)
+
+
+class TrainSettings(CommonSettings):
+    """Settings of the objectives that learn from given rows."""
+
+    epochs: float = Field(1.0, gt=0, description="passes over the rows")
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps; takes the place of epochs")
+    accumulate: int = Field(1, ge=1, description="batches per optimiser step")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints, from which it resumes")
 
     @model_validator(mode="after")

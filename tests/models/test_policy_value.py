@@ -137,3 +137,29 @@ def test_an_outcome_model_scores_whole_traces(llama_folder: Path, tmp_path: Path
     scores = orm.score_traces([(q, b) for q, b in STATES] + [("q", ""), ("q", "<Think_Start>" + "x" * 400)])
     assert all(0 <= s <= 1 for s in scores[:3])
     assert [s != s for s in scores] == [False, False, False, True, True]
+
+
+def test_every_token_s_value_is_that_of_the_state_which_ends_there(network: PolicyValueModel) -> None:
+    encoded = network.encode([StepsRow(q, b, (len(b),)) for q, b in STATES])
+    inputs = network.collate(encoded)
+    every = network.along(**inputs)
+    for t in range(inputs["input_ids"].shape[1]):
+        ends = torch.full((len(STATES), 1), t)
+        alone = network(**(inputs | {"ends": ends}))["values"][:, 0]
+        torch.testing.assert_close(every["values"][:, t], alone)
+    torch.testing.assert_close(every["logits"], network(**inputs)["logits"])
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_scores_and_entropy_are_those_of_the_sampled_distribution(
+    network: PolicyValueModel, temperature: float
+) -> None:
+    inputs = network.collate(network.encode([StepsRow(*STATES[0], (len(BODY),))]))
+    found = network.along(**inputs, temperature=temperature)
+    ids = inputs["input_ids"]
+    log_p = (network.trunk(ids).logits[0, :-1] / temperature).log_softmax(-1)
+    torch.testing.assert_close(found["scores"][0, 1:], log_p.gather(-1, ids[0, 1:, None])[:, 0])
+    torch.testing.assert_close(found["entropy"][0, 1:], -(log_p.exp() * log_p).sum(-1))
+    assert found["scores"][0, 0] == found["entropy"][0, 0] == 0
+    plain = network.along(**inputs)["values"]
+    torch.testing.assert_close(found["values"], plain)
