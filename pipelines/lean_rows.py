@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..labelers.round_trip import Travelled
-from ..schemas import BadInput, Source, Trace
+from ..schemas import BadInput, SearchState, Source, Trace
 from .config import Config, LeanSettings, ReverseSettings
 from .files import BadRow, Rows
 from .modules import MAX_BYTES, source_files
 
 if TYPE_CHECKING:
     from ..generators.lean_search import Proposer
+    from ..generators.rejected import Rejected
+    from ..generators.written import Written
     from ..models.policy import Policy
     from ..verifiers.lean import LeanBackend
 
@@ -48,9 +50,12 @@ def read_lean_files(path: Path) -> Rows:
 
 @dataclass
 class LeanRows:
-    """What Lean rows gave: traces, what was rejected with its reason, and what the policy wrote for them."""
+    """What Lean rows gave: traces, the states of proof searches that they go through, what was rejected with
+    its reason, and what the policy wrote for them.
+    """
 
     traces: list[Trace] = field(default_factory=list)
+    states: list[SearchState] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     sampled: int = 0
     tokens: int = 0
@@ -68,7 +73,7 @@ def reverse_lean_rows(
     CoTs, each text of its that is refused being a rejection of its own.
     """
     from ..generators.lean_reverse import LeanSeed, informalise, read_lean_row, reverse
-    from ..generators.lean_search import PolicyProposer, TacticSearch, propose_generic, settled
+    from ..generators.lean_search import PolicyProposer, TacticSearch, propose_generic, settled, tactic_states
     from ..generators.rejected import Rejected
 
     lean = settings.lean
@@ -90,22 +95,25 @@ def reverse_lean_rows(
     finally:
         if backend is not None:
             backend.close()
+    seeds = [seed for seed, *_ in ready]
     if settings.writer == "policy":
         assert policy is not None
-        written = informalise([seed for seed, *_ in ready], policy, settings.asked, run_seed)
-        for (_, source, row), one in zip(ready, written, strict=True):
-            done.traces += one.traces
-            done.rejected += [(source, why, row) for why in one.refused]
-            done.sampled += one.sampled
-            done.tokens += one.tokens
-        return done
-    for seed, source, row in ready:
-        made = reverse(seed, run_seed=run_seed)
-        if isinstance(made, Trace):
-            done.traces.append(made)
-        else:
-            done.rejected.append((source, made.reason, row))
+        written = informalise(seeds, policy, settings.asked, run_seed)
+    else:
+        written = [_in_grammar(reverse(seed, run_seed=run_seed)) for seed in seeds]
+    for (seed, source, row), one in zip(ready, written, strict=True):
+        done.traces += one.traces
+        done.states += [state for trace in one.traces for state in tactic_states(trace, seed)]
+        done.rejected += [(source, why, row) for why in one.refused]
+        done.sampled += one.sampled
+        done.tokens += one.tokens
     return done
+
+
+def _in_grammar(made: "Trace | Rejected") -> "Written":
+    from ..generators.written import Written
+
+    return Written([made]) if isinstance(made, Trace) else Written(refused=[made.reason])
 
 
 def prove_back(traces: Sequence[Trace], policy: "Policy", config: Config) -> Travelled:

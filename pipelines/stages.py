@@ -191,8 +191,10 @@ def _generate(job: Job, shard: Shard, bench: Workbench) -> dict[str, Any]:
     """Traces and searched states of one shard, as JSON lines."""
     totals = Totals(seeds=shard.rows)
     states: list[SearchState] = []
-    if shard.kind in ("code", "lean"):
-        traces = (_reverse_code if shard.kind == "code" else _reverse_lean)(job, shard, bench, totals)
+    if shard.kind == "code":
+        traces = _reverse_code(job, shard, bench, totals)
+    elif shard.kind == "lean":
+        traces, states = _reverse_lean(job, shard, bench, totals)
     else:
         traces, states = _complete(job, shard, bench, totals)
     write_jsonl(_traces_path(job, shard), (t.model_dump(mode="json") for t in traces))
@@ -256,8 +258,12 @@ def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> l
     return merge(done.traces)
 
 
-def _reverse_lean(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
-    """CoTs behind proofs; what cannot be reversed is written to `rejected/` with its reason."""
+def _reverse_lean(
+    job: Job, shard: Shard, bench: Workbench, totals: Totals
+) -> tuple[list[Trace], list[SearchState]]:
+    """CoTs behind proofs, and searched states; what cannot be reversed is written to `rejected/` with its
+    reason.
+    """
     from .lean_rows import reverse_lean_rows
 
     rows = list(_rows(_seeds_path(job, shard)))
@@ -267,8 +273,9 @@ def _reverse_lean(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> l
     pairs = [(row["row"], source) for row, source in zip(rows, sources, strict=True)]
     done = reverse_lean_rows(pairs, settings, job.config.seed, policy)
     totals.sampled, totals.tokens = done.sampled, done.tokens
+    totals.search_states = len(done.states)
     _reject(job, shard, totals, done.rejected)
-    return merge(done.traces)
+    return merge(done.traces), done.states
 
 
 def _reject(job: Job, shard: Shard, totals: Totals, rows: list[tuple[Source, str, object]]) -> None:

@@ -47,11 +47,28 @@ class RecordedCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchedState:
+    """A state on a proof search's way: its tactics, their priors, visits and mean values Q, aligned.
+
+    `ran` is the tactic that Lean was given for each, empty for one that was not tried; `chosen` led to the
+    proof.
+    """
+
+    state: str
+    actions: tuple[str, ...]
+    prior: tuple[float, ...]
+    visits: tuple[int, ...]
+    q: tuple[float, ...]
+    ran: tuple[str, ...]
+    chosen: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeanSeed:
     """A theorem with its recorded proof; `traced` is empty where nobody recorded one.
 
     `replayed` names the Lean that audited the proof and gave the states in this run; empty for a record.
-    `preamble` is what stands before the theorem in its file.
+    `preamble` is what stands before the theorem in its file, `searched` how a tree search found the proof.
     """
 
     full_name: str
@@ -65,6 +82,7 @@ class LeanSeed:
     replayed: str = ""
     preamble: str = ""
     premises: Mapping[str, str] = field(default_factory=dict)
+    searched: tuple[SearchedState, ...] = ()
 
     @property
     def question(self) -> str:

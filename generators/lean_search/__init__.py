@@ -6,6 +6,7 @@ from .policy import PolicyProposer
 from .proposals import generic
 from .search import Found, TacticSearch, propose_generic, prove
 from .shapes import Proposal
+from .targets import tactic_states
 
 __all__ = [
     "Attempt",
@@ -22,4 +23,5 @@ __all__ = [
     "prove",
     "recorded",
     "settled",
+    "tactic_states",
 ]

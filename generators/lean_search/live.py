@@ -60,6 +60,7 @@ def recorded(seed: LeanSeed, found: Found, backend: LeanBackend, told: int = 2) 
         failed=_told(found.attempts, traced, told),
         check=RecordedCheck(version(backend), found.axioms),
         replayed=backend.name,
+        searched=found.searched,
     )
 
 

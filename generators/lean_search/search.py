@@ -9,8 +9,9 @@ from math import log
 from typing import Literal
 
 from ...schemas import BadInput
-from ...verifiers.lean import LeanBackend, LeanLost, TacticState, Theorem
-from ..search.tree import Puct, Tree
+from ...verifiers.lean import LeanBackend, LeanLost, ProofFinished, TacticState, Theorem
+from ..lean_reverse.rows import SearchedState
+from ..search.tree import Edge, Node, Puct, Tree
 from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
 from .proposals import generic, normalised
 from .shapes import Proposal
@@ -40,7 +41,8 @@ DEFAULT = TacticSearch()
 class Found:
     """What a search gave. `tactics` is a proof that Lean's audit of the whole file accepted, or None.
 
-    `attempts` are all tactics that Lean refused on the way, in order; `run` is how many were run.
+    `attempts` are all tactics that Lean refused on the way, in order; `run` is how many were run. `searched`:
+    the tree's states on the way to the proof, as they stood when it was found; best-first has none.
     """
 
     theorem: Theorem
@@ -49,6 +51,7 @@ class Found:
     run: int
     reason: str = ""
     axioms: tuple[str, ...] = ()
+    searched: tuple[SearchedState, ...] = ()
 
 
 def propose_generic(state: TacticState) -> list[Proposal]:
@@ -64,11 +67,11 @@ def prove(
 ) -> Found:
     """Look for a proof. What goes wrong is the `reason` of a Found without tactics; nothing is raised."""
     game = TacticGame(backend, proposers, settings.budget, settings.depth)
-    reason = "no proof within the budget"
+    reason, searched = "no proof within the budget", tuple[SearchedState, ...]()
     try:
         start = game.start(theorem)
         if settings.method == "mcts":
-            asyncio.run(_mcts(game, start, settings))
+            searched = asyncio.run(_mcts(game, start, settings))
         else:
             _best_first(game, start)
         if game.proof is None:
@@ -82,7 +85,7 @@ def prove(
     if game.proof is None:
         return Found(theorem, None, tuple(game.attempts), game.run, reason)
     tactics, axioms = _shortened(game.proof.tactics, game.proof.axioms, theorem, backend)
-    return Found(theorem, tactics, tuple(game.attempts), game.run, "", axioms)
+    return Found(theorem, tactics, tuple(game.attempts), game.run, "", axioms, searched)
 
 
 def _best_first(game: TacticGame, start: Position) -> None:
@@ -100,13 +103,51 @@ def _best_first(game: TacticGame, start: Position) -> None:
         open_(game.play(position, tactic), cost)
 
 
-async def _mcts(game: TacticGame, start: Position, settings: TacticSearch) -> None:
+async def _mcts(game: TacticGame, start: Position, settings: TacticSearch) -> tuple[SearchedState, ...]:
+    """The states on the way to the proof, none where there is none."""
     tree = Tree(game, start, Puct(c_puct=settings.c_puct))
     idle = 0
     while game.proof is None and idle < _IDLE:
         before = game.run
         await tree.search(1)
         idle = idle + 1 if game.run == before else 0
+    if game.proof is None:
+        return ()
+    return tuple(_searched(node, edge, game.proof) for node, edge in _won(tree.root))
+
+
+def _won(node: Node[Position]) -> list[tuple[Node[Position], Edge[Position]]]:
+    """Nodes and edges from here to the finished proof; none where it is not below."""
+    for edge in node.edges:
+        if edge.child is None:
+            continue
+        if edge.child.state.result == 1:
+            return [(node, edge)]
+        if below := _won(edge.child):
+            return [(node, edge), *below]
+    return []
+
+
+def _searched(node: Node[Position], chosen: Edge[Position], proof: ProofFinished) -> SearchedState:
+    def ran(edge: Edge[Position]) -> str:
+        if edge.child is None:
+            return ""
+        if edge.child.state.result == 1:
+            return proof.tactics[-1]
+        state = edge.child.state.state
+        return state.tactics[-1] if state else edge.action
+
+    assert node.state.state is not None
+    edges = node.edges
+    return SearchedState(
+        state=node.state.state.pp,
+        actions=tuple(e.action for e in edges),
+        prior=tuple(e.prior for e in edges),
+        visits=tuple(e.visits for e in edges),
+        q=tuple(e.q for e in edges),
+        ran=tuple(map(ran, edges)),
+        chosen=chosen.action,
+    )
 
 
 def _shortened(

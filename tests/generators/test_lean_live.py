@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from cotmill.generators.lean_reverse import LeanSeed, read_lean_row, reverse, unfaithful
 from cotmill.generators.lean_reverse.files import lean_rows
-from cotmill.generators.lean_search import TacticSearch, prove, settled
+from cotmill.generators.lean_search import TacticSearch, prove, settled, tactic_states
 from cotmill.generators.rejected import Rejected
-from cotmill.schemas import Outcome, Source, Trace
+from cotmill.pipelines.invariants import faults
+from cotmill.schemas import Outcome, Source, Trace, markup
+from cotmill.schemas.tables import search_row
 from cotmill.verifiers.lean import EmbeddedLean, LeanLimits, LeanVerifier, Theorem, embedded_missing
 
 _missing = embedded_missing()
@@ -75,6 +77,23 @@ def test_a_found_proof_is_told_with_its_failed_attempts(lean):
     assert {"Propose", "DetectError", "Backtrack"} <= set(acts)
     assert (trace.outcome, trace.provenance.verifier) == (Outcome.CORRECT, lean.name)
     assert "not replayed" not in trace.evidence
+
+
+def test_the_states_of_a_search_are_targets_where_its_trace_comes_to_them(lean):
+    seed = settled(seed_of({"statement": "theorem sw (p q : Prop) (h : p ∧ q) : q ∧ p ∧ q"}), lean)
+    trace = reverse(seed, run_seed=0)
+    rows = [search_row(s) for s in tactic_states(trace, seed)]
+    assert rows
+    assert [fault for row in rows for fault in faults("search", row)] == []
+    assert len({r["state_id"] for r in rows}) == len(rows)
+    tagged = markup.render(trace.text, trace.acts)
+    for row in rows:
+        assert (row["action_kind"], row["value"], row["trace_id"]) == ("tactic", 1, trace.trace_id)
+        assert tagged.startswith(row["prefix"])
+        assert [c["action"] for c in row["candidates"] if c["chosen"]] == [row["chosen"]]
+    assert rows[0]["depth"] == 0
+    kept = {" ".join(t.tactic.split()) for t in seed.traced}
+    assert {r["chosen"] for r in rows} <= kept
 
 
 def test_a_recorded_proof_is_verified_again(lean):

@@ -70,6 +70,30 @@ def test_what_the_library_search_suggests_stands_in_the_proof(method):
     assert found.run == 2
 
 
+def test_the_tree_search_gives_its_states_on_the_way_to_the_proof():
+    found = prove(THEOREM, ScriptedLean(CHAIN), TacticSearch(), [proposing("three", "two", "one")])
+    assert [(s.state, s.chosen) for s in found.searched] == [("⊢ a", "one"), ("⊢ b", "two"), ("⊢ c", "three")]
+    for s in found.searched:
+        assert len({len(s.actions), len(s.prior), len(s.visits), len(s.q), len(s.ran)}) == 1
+        assert sum(s.visits) >= 1
+        assert [bool(r) for r in s.ran] == [n > 0 for n in s.visits]
+        refused = [q for a, q, r in zip(s.actions, s.q, s.ran, strict=True) if r and a != s.chosen]
+        assert refused == [-1.0] * len(refused)
+    assert found.searched[-1].q[found.searched[-1].actions.index("three")] == 1.0
+
+
+def test_what_was_looked_up_stands_beside_the_action_that_looked():
+    lean = ScriptedLean({("⊢ a", "exact magic"): "done"})
+    [state] = prove(THEOREM, lean, TacticSearch(), [proposing("exact?")]).searched
+    assert (state.actions, state.ran) == (("exact?",), ("exact magic",))
+
+
+def test_a_search_without_a_tree_or_without_a_proof_has_no_states():
+    best_first = TacticSearch("best_first")
+    assert prove(THEOREM, ScriptedLean(CHAIN), best_first, [proposing("one", "two", "three")]).searched == ()
+    assert prove(THEOREM, ScriptedLean(CHAIN), TacticSearch(), [proposing("one")]).searched == ()
+
+
 def test_a_limit_is_no_refusal():
     found = prove(THEOREM, ScriptedLean({}), TacticSearch(), [proposing("slow", "bad")])
     assert [(a.tactic, a.undecided) for a in found.attempts] == [("slow", True), ("bad", False)]
