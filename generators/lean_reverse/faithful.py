@@ -15,7 +15,7 @@ from .english import introduce, is_fact, say_hypothesis, say_target
 from .moves import Said
 from .rows import LeanSeed
 from .states import BadState, Goal, parse_state
-from .story import Incomplete, Paragraph, proof_text, tell
+from .story import Incomplete, Paragraph, answer_of, tell
 
 PHRASES = "phrases_lean.yaml"
 
@@ -50,10 +50,10 @@ def unfaithful(trace: Trace, seed: LeanSeed) -> list[str]:
 
 def _frame(trace: Trace, seed: LeanSeed, story: Sequence[Paragraph]) -> Iterator[str]:
     """Question, answer, reference and the steps' marks."""
-    if (trace.question, trace.reference) != (seed.question, seed.statement):
+    if (trace.question, trace.reference) != (seed.question, seed.reference):
         yield "the question or the reference is another one"
-    if trace.answer != proof_text(seed):
-        yield "the answer is not the recorded proof"
+    if trace.answer != answer_of(seed):
+        yield "the answer is not the recorded proof, or not the task's"
     if [s.n_correct for s in trace.steps] != [int(p.right) for p in story]:
         yield "the steps' marks are not those of the recorded tactics"
 
@@ -81,7 +81,7 @@ class _Audit:
 
     def _claims(self) -> Iterator[tuple[str, bool]]:
         kind, slots = self.said.kind, self.slots
-        if kind in ("answer", "recorded_done", "checked"):
+        if kind in ("answer", "answer_task", "candidate", "recorded_done", "checked"):
             return
         gain = len(self.after) - len(self.before)
         if kind in _CLOSES:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...models.policy import Policy, Sample, SampleRequest
 from ...models.prompts import informal_question
-from ...schemas import Provenance, Trace, rng_key, split_steps
+from ...schemas import Origin, Provenance, Trace, rng_key, split_steps
 from ..code_reverse.asking import PolicyWriting
 from ..written import Written, read_markup, written_by
 from .faithful import unfaithful
@@ -62,6 +62,6 @@ def _taken(seed: LeanSeed, story: Sequence[Paragraph], sample: Sample, by: Prove
     text, acts = body
     if (told := len(split_steps(text, acts))) != len(story):
         return f"the policy tells another number of steps than the proof has: {told}, not {len(story)}"
-    trace = as_trace(seed, story, text, acts, by)
+    trace = as_trace(seed, story, text, acts, by, Origin.POLICY)
     found = unfaithful(trace, seed)
     return f"the policy says what the proof does not: {found[0]}" if found else trace

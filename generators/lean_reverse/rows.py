@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...schemas import BadInput, Source
+from ...schemas import BadInput, Domain, Source
 
 _STATEMENT = ("statement", "formal_statement")
 _PROOF = ("proof", "formal_proof")
@@ -64,11 +64,22 @@ class SearchedState:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """A seed's question with its known answer, which a theorem was stated for."""
+
+    seed_id: str
+    question: str
+    answer: str
+    domain: Domain
+
+
+@dataclass(frozen=True, slots=True)
 class LeanSeed:
     """A theorem with its recorded proof; `traced` is empty where nobody recorded one.
 
     `replayed` names the Lean that audited the proof and gave the states in this run; empty for a record.
     `preamble` is what stands before the theorem in its file, `searched` how a tree search found the proof.
+    `task` is the question that the theorem serves; without one, its proof is what is asked for.
     """
 
     full_name: str
@@ -83,13 +94,21 @@ class LeanSeed:
     preamble: str = ""
     premises: Mapping[str, str] = field(default_factory=dict)
     searched: tuple[SearchedState, ...] = ()
+    task: Task | None = None
 
     @property
     def question(self) -> str:
-        """The theorem as a task: what it says in words, where known, and its formal statement."""
+        """What is asked: the task, or what the theorem says in words, where known, and its statement."""
+        if self.task is not None:
+            return self.task.question
         words = f"{self.informal}\n\n" if self.informal else ""
         before = f"{self.preamble}\n\n" if self.preamble else ""
         return f"{words}Prove in Lean 4:\n\n{before}{self.statement}"
+
+    @property
+    def reference(self) -> str:
+        """What an answer is held against."""
+        return self.statement if self.task is None else self.task.answer
 
 
 def read_lean_row(row: Mapping[str, Any], source: Source) -> LeanSeed:

@@ -65,7 +65,8 @@ def tell(seed: LeanSeed) -> list[Paragraph]:
         raise Incomplete("no recorded tactic")
     narrator = _Narrator(seed)
     first = roots[0].before[0]
-    narrator.add(_opening(seed, first))
+    for said in _opening(seed, first):
+        narrator.add(said)
     narrator.add(_given(first))
     narrator.add(_plan(roots, first))
     narrator.current = first
@@ -73,8 +74,16 @@ def tell(seed: LeanSeed) -> list[Paragraph]:
     if narrator.pending or (narrator.current is not None) or roots[-1].after:
         raise Incomplete("the recorded trace leaves goals open")
     narrator.add(*_closing_words(seed), ground="")
-    narrator.add(Said("answer", {"proof": proof_text(seed)}), ground="")
+    if seed.task is None:
+        narrator.add(Said("answer", {"proof": proof_text(seed)}), ground="")
+    else:
+        narrator.add(Said("answer_task", {"answer": seed.task.answer}), ground="")
     return narrator.paragraphs
+
+
+def answer_of(seed: LeanSeed) -> str:
+    """What the story ends in: the task's answer, or the proof."""
+    return proof_text(seed) if seed.task is None else seed.task.answer
 
 
 def proof_text(seed: LeanSeed) -> str:
@@ -333,11 +342,13 @@ def _same_targets(goals: Sequence[Goal], goal: Goal) -> bool:
     return all(g.target == goal.target for g in goals)
 
 
-def _opening(seed: LeanSeed, goal: Goal) -> Said:
+def _opening(seed: LeanSeed, goal: Goal) -> list[Said]:
     slots = {"goal": say_target(goal)}
+    if seed.task is not None:
+        return [Said("candidate", {"answer": seed.task.answer}), Said("claim", slots)]
     if seed.informal:
         slots["informal"] = seed.informal.strip().rstrip(".")
-    return Said("target", slots)
+    return [Said("target", slots)]
 
 
 def _given(goal: Goal) -> Said:

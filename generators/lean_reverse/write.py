@@ -24,15 +24,18 @@ from ..wording import word
 from .faithful import unfaithful
 from .rows import LeanSeed
 from .states import BadState
-from .story import Incomplete, Paragraph, proof_text, tell
+from .story import Incomplete, Paragraph, answer_of, proof_text, tell
 
 PHRASES = "phrases_lean.yaml"
 NOT_REPLAYED = "recorded trace, not replayed"
 _OPTIONAL_SHARE = 0.7
+_NOBODY = Provenance()
 
 
-def reverse(seed: LeanSeed, *, run_seed: int) -> Trace | Rejected:
+def reverse(seed: LeanSeed, *, run_seed: int, by: Provenance = _NOBODY) -> Trace | Rejected:
     """The CoT behind a recorded proof, in words drawn from `run_seed`; or why there is none.
+
+    `by` says who stated the theorem, where somebody did.
 
     Steps are `proof` steps of one trial: right where Lean took the tactic, wrong where it refused it.
     The outcome is correct only where the row records that Lean checked the whole proof.
@@ -43,7 +46,8 @@ def reverse(seed: LeanSeed, *, run_seed: int) -> Trace | Rejected:
         return Rejected(story, row)
     key = rng_key(run_seed, f"{seed.full_name}\n{seed.statement}", "lean_reverse")
     text, acts = word(story, PhraseBook.load(PHRASES), generator(key), _OPTIONAL_SHARE)
-    by = Provenance(rng_key=key, verifier=verifier_of(seed), code_version=__version__)
+    made = {"rng_key": by.rng_key or key, "verifier": verifier_of(seed), "code_version": __version__}
+    by = by.model_copy(update=made)
     trace = as_trace(seed, story, text, acts, by)
     if complaints := unfaithful(trace, seed):
         return Rejected(f"the text says what the recorded proof does not: {complaints[0]}", row)
@@ -68,13 +72,17 @@ def verifier_of(seed: LeanSeed) -> str:
 
 
 def as_trace(
-    seed: LeanSeed, story: Sequence[Paragraph], text: str, acts: tuple[ActSpan, ...], by: Provenance
+    seed: LeanSeed,
+    story: Sequence[Paragraph],
+    text: str,
+    acts: tuple[ActSpan, ...],
+    by: Provenance,
+    origin: Origin = Origin.PROOF,
 ) -> Trace:
     """A wording of the story, with what Lean says of each of its steps.
 
     Raises ValueError where the text has another number of steps than the story.
     """
-    origin = Origin.POLICY if by.policy else Origin.PROOF
     steps = tuple(
         Step(
             start=start,
@@ -91,16 +99,20 @@ def as_trace(
     if verified := seed.check is not None and seed.check.sound:
         accepted = f"Lean {seed.check.lean} accepted the proof, without sorry or added axioms"
         evidence = accepted if seed.replayed else f"{accepted}; {NOT_REPLAYED}"
+    seed_id, domain = trace_id(seed.question, text, Generator.LEAN_REVERSE), Domain.LEAN
+    if seed.task is not None:
+        seed_id, domain = seed.task.seed_id, seed.task.domain
+        evidence = f"{evidence}:\n{proof_text(seed)}"
     return Trace(
-        seed_id=trace_id(seed.question, text, Generator.LEAN_REVERSE),
-        domain=Domain.LEAN,
+        seed_id=seed_id,
+        domain=domain,
         question=seed.question,
         text=text,
         generator=Generator.LEAN_REVERSE,
         steps=steps,
         acts=acts,
-        answer=proof_text(seed),
-        reference=seed.statement,
+        answer=answer_of(seed),
+        reference=seed.reference,
         outcome=Outcome.CORRECT if verified else Outcome.UNDECIDED,
         evidence=evidence,
         source=seed.source,
