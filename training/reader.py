@@ -22,10 +22,11 @@ from ..schemas.tables import TABLES
 
 @dataclass(frozen=True, slots=True)
 class ReaderState:
-    """Where a reader stands: `position` row groups of its own share of `epoch` are behind it."""
+    """Where a reader stands: `position` row groups of its share of `epoch`, and `row` rows, are behind it."""
 
     epoch: int = 0
     position: int = 0
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +82,21 @@ class ShardReader:
         epoch = self.state.epoch
         mine = self._order(epoch)[self.rank :: self.world]
         for position in range(self.state.position, len(mine)):
-            batch = self._read(mine[position], epoch)
+            batch = self._read(mine[position], epoch).slice(self.state.row)
             # Set before the batch is handed out: whoever holds it and saves the state has it behind them.
             self.state = ReaderState(epoch, position + 1)
             yield batch
         self.state = ReaderState(epoch + 1, 0)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of the rest of this epoch. The state counts whole row groups, those begun included."""
+        """The rows of the rest of this epoch. The state says after which row to go on."""
+        first = self.state.row
         for batch in self:
-            yield from batch.to_pylist()
+            behind = self.state
+            for row, values in enumerate(batch.to_pylist(), first + 1):
+                self.state = ReaderState(behind.epoch, behind.position - 1, row)
+                yield values
+            self.state, first = behind, 0
 
     def _find(self, folder: str, table: str, split: str) -> list[str]:
         if not self._fs.exists(posixpath.join(self._root, "manifest.json")):

@@ -1,4 +1,6 @@
 import json
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,17 @@ def test_an_interrupted_epoch_goes_on_where_it_stood(run: Path) -> None:
         saved = json.loads(json.dumps({"epoch": first.state.epoch, "position": first.state.position}))
         second = ShardReader(run, "steps", shuffle_key="k", state=ReaderState(**saved))
         assert [*seen, *ids(second), *ids(second)] == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 71), st.one_of(st.none(), st.just("k")))
+def test_rows_go_on_after_the_last_one_that_was_read(run: Path, stop: int, key: str | None) -> None:
+    whole = ShardReader(run, "steps", shuffle_key=key)
+    expected = [*ids(whole), *ids(whole)]
+    first = ShardReader(run, "steps", shuffle_key=key)
+    seen = [row["step_id"] for row in islice(first.rows(), stop)]
+    second = ShardReader(run, "steps", shuffle_key=key, state=ReaderState(**asdict(first.state)))
+    assert [*seen, *ids(second), *ids(second)] == expected
 
 
 def test_an_fsspec_address(run: Path) -> None:
