@@ -12,7 +12,7 @@ run: setup
 	$(BIN)/cotmill demo --out $(OUT) $(ARGS)
 
 test: dev
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n logical --maxprocesses 4 --dist loadfile
 
 setup: $(VENV)/.installed check-sandbox
 
