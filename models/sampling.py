@@ -141,12 +141,13 @@ class Engine:
     def score(self, rows: Sequence[tuple[Ids, Ids]]) -> list[float]:
         """Log-probability of each (prompt, continuation), summed over the continuation's tokens.
 
-        Continuations that differ in their last token alone are one row.
+        One that another of the same prompt begins with, but for its last token, is read with that one.
         """
         prompts = {prompt for prompt, tail in rows if tail}
         self.work.asked += sum(map(len, prompts))
         prefixes = self._ensure({prompt[:-1] for prompt in prompts})
-        distinct = sorted({(len(tail), prompt, tail[:-1]) for prompt, tail in rows if tail})
+        owners = _owners({(prompt, tail[:-1]) for prompt, tail in rows if tail})
+        distinct = sorted((len(head) + 1, prompt, head) for prompt, head in set(owners.values()))
         table: dict[tuple[Ids, Ids], tuple[Tensor, int]] = {}
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
@@ -165,7 +166,7 @@ class Engine:
         for prompt, tail in rows:
             total = 0.0
             if tail:
-                scores, r = table[prompt, tail[:-1]]
+                scores, r = table[owners[prompt, tail[:-1]]]
                 at = torch.arange(len(tail), device=scores.device)
                 total = float(scores[r, at, torch.tensor(tail, device=scores.device)].double().sum())
             out.append(total)
@@ -295,6 +296,17 @@ class Engine:
         self.work.prefilled += sum(len(ids) - shared for ids, _, shared in rows)
         self.work.computed += len(rows) * width
         return [slots.take(r, ids) for r, (ids, _, _) in enumerate(rows)]
+
+
+def _owners(heads: Iterable[tuple[Ids, Ids]]) -> dict[tuple[Ids, Ids], tuple[Ids, Ids]]:
+    """For each (prompt, head) the longest with that prompt that begins with it."""
+    out: dict[tuple[Ids, Ids], tuple[Ids, Ids]] = {}
+    owner: tuple[Ids, Ids] | None = None
+    for prompt, head in sorted(heads, reverse=True):  # what begins with a head stands right before it
+        if owner is None or owner[0] != prompt or owner[1][: len(head)] != head:
+            owner = prompt, head
+        out[prompt, head] = owner
+    return out
 
 
 def token_scores(logits: Tensor, ids: Tensor) -> Tensor:

@@ -20,10 +20,11 @@ def tags(inventory: Inventory) -> list[str]:
 
 
 def train_tokenizer(
-    texts: Iterable[str], inventory: Inventory, vocab_size: int = 512
+    texts: Iterable[str], inventory: Inventory | None, vocab_size: int = 512
 ) -> "PreTrainedTokenizerFast":
     """A fast tokenizer trained on `texts` (questions, markup), with `vocab_size` entries where they allow it.
 
+    Without an inventory it knows no tags, and a policy that has it writes none.
     All 256 bytes are kept, so any text encodes and decodes back; numbers are cut into single digits.
     Offsets count code points. It adds `<bos>` at the start, and `save_pretrained` makes a folder that
     `AutoTokenizer` opens. Raises ValueError where the vocabulary has no room for bytes and tags.
@@ -31,7 +32,7 @@ def train_tokenizer(
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    special, added = [PAD, BOS, EOS], tags(inventory)
+    special, added = [PAD, BOS, EOS], tags(inventory) if inventory is not None else []
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocab_size < (least := len(special) + len(added) + len(alphabet)):
         raise ValueError(f"vocab_size {vocab_size} is below {least}: bytes and tags alone need that")

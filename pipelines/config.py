@@ -1,8 +1,10 @@
 """The configuration of a run: YAML, checked before anything starts, its errors named by line and field."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,10 +25,19 @@ from .hygiene import HygieneSettings
 
 SHIPPED = "cotmill:"
 NO_POLICY = "none"
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def known(names: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Names of families, or levels, as they are; raises ValueError where there is no such one."""
+    there: tuple[str | int, ...] = (*FAMILIES, *LEVELS)
+    if strange := [str(n) for n in names if n not in there]:
+        raise ValueError(f"no such family or level: {', '.join(strange)}")
+    return names
 
 
 class FamilySource(Settings):
@@ -39,13 +50,7 @@ class FamilySource(Settings):
     mistake_rate: float = Field(default=0.12, ge=0, le=1)
     roll_out: bool = True
 
-    @field_validator("families", "levels")
-    @classmethod
-    def _known(cls, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        known: tuple[str | int, ...] = (*FAMILIES, *LEVELS)
-        if strange := [str(n) for n in names if n not in known]:
-            raise ValueError(f"no such family or level: {', '.join(strange)}")
-        return names
+    _known = field_validator("families", "levels")(known)
 
 
 class FileSource(Settings):
@@ -182,35 +187,65 @@ def load(
     `sources` are KIND=PATH and replace the configured ones (their paths start from the current folder);
     `overrides` are key.path=value, the value in YAML. Raises BadInput.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw, tree = yaml.safe_load(text), yaml.compose(text)
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInput(f"cannot be read: {getattr(e, 'strerror', None) or e}", file=path) from e
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        mark = getattr(e, "problem_mark", None)
-        what = f"not YAML: {getattr(e, 'problem', None) or e}"
-        raise BadInput(what, file=path, line=mark.line + 1 if mark else None) from e
-    if not isinstance(raw, dict):
-        raise BadInput("expected settings, one `key: value` a line", file=path)
-    _no_key_twice(tree, path)
-    given: list[tuple[str, ...]] = []
+    file = ConfigFile.read(path)
     if sources:
-        raw["sources"] = [_source(text) for text in sources]
-        given.append(("sources",))
-    given += [_override(raw, override) for override in overrides]
-    try:
-        return Config.model_validate(raw), path.parent
-    except ValidationError as e:
-        error = e.errors()[0]
-        loc = error["loc"]
-        if loc[:1] == ("sources",):
-            loc = (*loc[:2], *loc[3:])  # without the kind that pydantic puts in
+        file.raw["sources"] = [_source(text) for text in sources]
+        file.given.append(("sources",))
+    file.override(overrides)
+    return file.checked(Config, file.raw), path.parent
+
+
+@dataclass
+class ConfigFile:
+    """A YAML file's settings, which know their lines. `given`: the keys that the command line set."""
+
+    path: Path
+    raw: dict[str, Any]
+    tree: yaml.Node | None
+    given: list[tuple[str, ...]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises BadInput for what is no YAML, holds no settings, or gives one twice."""
+        try:
+            text = path.read_text(encoding="utf-8")
+            raw, tree = yaml.safe_load(text), yaml.compose(text)
+        except (OSError, UnicodeDecodeError) as e:
+            raise BadInput(f"cannot be read: {getattr(e, 'strerror', None) or e}", file=path) from e
+        except (yaml.YAMLError, ValueError, RecursionError) as e:
+            mark = getattr(e, "problem_mark", None)
+            what = f"not YAML: {getattr(e, 'problem', None) or e}"
+            raise BadInput(what, file=path, line=mark.line + 1 if mark else None) from e
+        if not isinstance(raw, dict):
+            raise BadInput("expected settings, one `key: value` a line", file=path)
+        _no_key_twice(tree, path)
+        return cls(path, raw, tree)
+
+    def override(self, overrides: Iterable[str]) -> None:
+        """Set each key.path=value, the value in YAML; raises BadInput."""
+        self.given += [_override(self.raw, override) for override in overrides]
+
+    def checked(self, model: type[_Model], raw: Any, at: tuple[int | str, ...] = ()) -> _Model:
+        """`raw` as settings of a kind; `at` is where they stand in the file.
+
+        Raises BadInput that names the line and the field.
+        """
+        try:
+            return model.model_validate(raw)
+        except ValidationError as e:
+            error = e.errors()[0]
+            loc = error["loc"]
+            if loc[:1] == ("sources",):
+                loc = (*loc[:2], *loc[3:])  # without the kind that pydantic puts in
+            raise self.fault(_said(error), (*at, *loc)) from e
+
+    def fault(self, what: str, loc: tuple[int | str, ...]) -> BadInput:
+        """What is wrong with the setting at `loc`, to be raised."""
         keys = tuple(map(str, loc))
         field = ".".join(keys) or "configuration"
-        if keys and any(keys[: len(key)] == key[: len(keys)] for key in given):
-            raise BadInput(_said(error), file="command line", field=field) from e
-        raise BadInput(_said(error), file=path, line=_line_of(tree, loc), field=field) from e
+        if keys and any(keys[: len(key)] == key[: len(keys)] for key in self.given):
+            return BadInput(what, file="command line", field=field)
+        return BadInput(what, file=self.path, line=_line_of(self.tree, loc), field=field)
 
 
 def config_hash(config: Config, inputs: dict[str, str], policy_hash: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ..schemas import BadInput, Seed, Source
 from .figures import Section
-from .files import BadRow, read_rows, write_json
+from .files import BadRow, read_rows, write_json, write_jsonl
 from .policies import model_path, open_policy, prm_path
 from .progress import Progress
 from .sources import seed_from_row
@@ -18,7 +18,7 @@ from .training_commands import setting
 if TYPE_CHECKING:
     from ..training.evaluate import EvaluateSettings, Evaluation
 
-RESULT = "evaluation.json"
+RESULT, PROBLEMS = "evaluation.json", "problems.jsonl"
 SEARCH = {"tau": 0, "rollouts": 0, "splices": 0, "parallel": 4}
 """A blind search's own defaults: no answer is known that rollouts could be held against."""
 
@@ -38,36 +38,67 @@ def evaluate(
 ) -> "Evaluation":
     """Figures of a policy on a file of problems; with `out` they are written there, plots beside them.
 
+    What each problem came to is written too (`problems.jsonl`): paired differences need it.
+
     Raises BadInput naming file, line and field.
     """
+    settings = _settings(methods, n, orm, prm, overrides)
+    if out is not None and find_spec("matplotlib") is None:
+        raise BadInput("plots need matplotlib: pip install 'cotmill[notebooks]'", field="--out")
+    return measure(
+        model_path(policy, Path()),
+        problems,
+        settings,
+        orm=model_path(orm, Path()) if orm is not None else None,
+        prm=prm_path(prm) if prm is not None else None,
+        device=device,
+        limit=limit,
+        out=out,
+    )
+
+
+def measure(
+    policy: str,
+    problems: Path,
+    settings: "EvaluateSettings",
+    *,
+    orm: str | None,
+    prm: str | None,
+    device: str,
+    limit: int | None = None,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> "Evaluation":
+    """The same with settings, and with models by their folders; without matplotlib no plots are drawn."""
     from ..models.network import OutcomeModel, RewardModel
     from ..training.evaluate import evaluate as evaluate_policy
     from ..verifiers.math import MathVerifier
 
-    settings = _settings(methods, n, orm, prm, overrides)
-    if out is not None and find_spec("matplotlib") is None:
-        raise BadInput("plots need matplotlib: pip install 'cotmill[notebooks]'", field="--out")
     seeds, levels = read_problems(problems, limit)
-    opened = open_policy(model_path(policy, Path()), device=device, batch_rows=256)
-    progress = Progress()
+    opened = open_policy(policy, device=device, batch_rows=256)
+    progress = Progress(quiet=quiet)
     with MathVerifier() as verifier, progress.counting() as report:
         found = evaluate_policy(
             seeds,
             opened,
             verifier,
             settings,
-            orm=OutcomeModel.load(model_path(orm, Path()), device) if orm is not None else None,
-            prm=RewardModel.load(prm_path(prm), device) if prm is not None else None,
+            orm=OutcomeModel.load(orm, device) if orm is not None else None,
+            prm=RewardModel.load(prm, device) if prm is not None else None,
             levels=levels,
             report=report,
         )
     if out is not None:
-        from .evaluation_plots import write_plots
-
         out.mkdir(parents=True, exist_ok=True)
+        each = ({k: values[i] for k, values in found.right.items()} for i in range(len(seeds)))
+        rows = ({"question": s.question, "right": right} for s, right in zip(seeds, each, strict=True))
+        write_jsonl(out / PROBLEMS, rows)
+        if find_spec("matplotlib") is not None:
+            from .evaluation_plots import write_plots
+
+            write_plots(found, out)
         whole = {"policy": opened.name, "policy_hash": opened.hash, "settings": settings.model_dump()}
         write_json(out / RESULT, whole | found.as_json())
-        write_plots(found, out)
     return found
 
 

@@ -35,12 +35,14 @@ def write_plots(found: "Evaluation", folder: Path) -> list[Path]:
     return files
 
 
+def styled(n: int) -> list[dict[str, Any]]:
+    """So many styles of lines, told apart by colour and by marker."""
+    return [{"color": _STYLES[i % len(_STYLES)], "marker": _MARKERS[i % len(_MARKERS)]} for i in range(n)]
+
+
 def _styled(found: "Evaluation") -> dict[str, dict[str, Any]]:
     methods = [m for m in dict.fromkeys(p.method for p in found.points) if m != _BOUND]
-    styles: dict[str, dict[str, Any]] = {
-        m: {"color": _STYLES[i % len(_STYLES)], "marker": _MARKERS[i % len(_MARKERS)]}
-        for i, m in enumerate(methods)
-    }
+    styles = dict(zip(methods, styled(len(methods)), strict=True))
     return styles | {_BOUND: {"color": "#777777", "linestyle": ":", "marker": "."}}
 
 

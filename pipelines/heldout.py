@@ -12,7 +12,7 @@ from typing import Any
 
 from ..generators import families
 from ..generators.assemble import assemble, claimed_answer
-from ..models.policy import SampleRequest
+from ..models.policy import Policy, SampleRequest
 from ..schemas import Generator, Seed, Source, Trace, markup, rng_key
 from .files import read_rows, write_jsonl
 from .policies import EMBEDDED, model_path, open_policy
@@ -21,9 +21,8 @@ SAMPLES, TEMPERATURE, MAX_TOKENS, SEED = 8, 0.8, 200, 20
 PER_KIND = 2
 
 
-def rows(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Up to two wrong and two right traces of each problem that has both kinds."""
-    policy = open_policy(model_path(EMBEDDED, Path()), device="cpu", batch_rows=256)
+def rows(problems: list[dict[str, Any]], policy: Policy) -> list[dict[str, Any]]:
+    """Up to two wrong and two right traces by a policy of each family problem that has both kinds."""
     seeds = [
         Seed(question=p["question"], answer=str(p["answer"]), source=Source(name="heldout")) for p in problems
     ]
@@ -92,7 +91,8 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = Path(str(files("cotmill.data"))) / "heldout"
     problems = [row for _, row in read_rows(folder / "problems.jsonl") if isinstance(row, dict)]
-    n = write_jsonl(folder / "first_errors.jsonl", rows(problems))
+    policy = open_policy(model_path(EMBEDDED, Path()), device="cpu", batch_rows=256)
+    n = write_jsonl(folder / "first_errors.jsonl", rows(problems, policy))
     print(f"{n} traces of {len(problems)} held-out problems")
 
 

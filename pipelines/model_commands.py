@@ -123,6 +123,47 @@ def evaluate(
 
 
 @models.command()
+def loop(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="default: the embedded loop")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=0, metavar="N", help="rounds after the start")] = 3,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="the loop's folder")] = ...,  # type: ignore[assignment]
+    init: Annotated[
+        str | None, typer.Option("--init", metavar="CKPT", help="the policy to start from, as it is")
+    ] = None,
+    overrides: Set = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="local worker processes")] = 2,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device")] = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="start anew in a folder that holds a loop")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rounds of run, train and evaluate, each from the last round's checkpoint.
+
+    Every round's data, checkpoints and figures stay in DIR/round-K. The same command goes on where it was
+    cut off; with a larger --rounds it goes on from the last one.
+
+    Example: cotmill loop --rounds 3 --out out/loop
+    """
+    from rich.console import Console
+
+    from .config import shipped_config
+    from .loop import run_loop
+    from .loop_config import load_loop
+    from .loop_report import section
+    from .page import show
+    from .progress import Progress
+
+    checked = load_loop(config or shipped_config("loop.yaml"), tuple(overrides or ()), init)
+    table = run_loop(checked, out, rounds, workers=workers, device=device, fresh=fresh, progress=Progress())
+    if as_json:
+        print_json(table)
+    else:
+        show(Console(highlight=False, width=None if sys.stdout.isatty() else 140), section(table))
+        print(f"{out}: complete. `cotmill inspect {out}/round-{rounds}/run` shows what the last round made.")
+
+
+@models.command()
 def solve(
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     policy: Annotated[

@@ -75,7 +75,7 @@ def run(
     with _only_run(out, fresh):
         if (out / NAME).exists():
             done = read_manifest(out)
-            _same_or_refuse(out, settings, done.config)
+            same_or_refuse(out, settings, done.config)
             return done
         plan = _plan(config, base, out, settings, wanted, progress)
         if served is not None:
@@ -120,7 +120,7 @@ def _plan(
     path = out / WORK / "plan.json"
     if path.exists():
         plan = _read_plan(path)
-        _same_or_refuse(out, settings, plan.config)
+        same_or_refuse(out, settings, plan.config)
         return plan
     _clear(out)
     with progress.waiting("reading sources"):
@@ -186,13 +186,14 @@ def _manifest(job: Job, plan: Plan, settings: dict[str, str], policy: str, polic
     )
 
 
-def _same_or_refuse(out: Path, wanted: dict[str, str], there: dict[str, str]) -> None:
+def same_or_refuse(out: Path, wanted: dict[str, str], there: dict[str, str], what: str = "run") -> None:
+    """Raise BadInput with what differs, where what `out` holds has not the wanted settings."""
     different = sorted(k for k in {*wanted, *there} if wanted.get(k) != there.get(k))
     if different:
         shown = "; ".join(f"{k}: there {there.get(k)}, now {wanted.get(k)}" for k in different[:5])
         more = f" and {len(different) - 5} more" if len(different) > 5 else ""
         raise BadInput(
-            f"holds a run of another configuration ({shown}{more}); "
+            f"holds a {what} of another configuration ({shown}{more}); "
             "give another --out, or --fresh to start anew",
             file=out,
         )

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from ..schemas import BadInput
 from .files import BadRow, read_rows
-from .policies import model_path, prm_path
+from .objectives import settings_of, train_objective, with_models
+from .policies import prm_path
 
 if TYPE_CHECKING:
     from ..training.checkpoint import TrainResult
@@ -27,42 +28,16 @@ def train(
     fresh: bool = False,
 ) -> "TrainResult":
     """Train, or go on from the last checkpoint in `out`. Raises BadInput."""
-    from ..training.checkpoint import writes
-    from ..training.orm import ORMSettings, train_orm
-    from ..training.policy_value import PolicyValueSettings, train_policy_value
-    from ..training.ppo import train_ppo
-    from ..training.ppo_settings import PPOSettings
-    from ..training.prm import PRMSettings, train_prm
-    from ..training.sft import SFTSettings, train_sft
-    from .ppo_plots import write_curves
-
     given: dict[str, Any] = {"device": device} | dict(map(setting, overrides))
     if init is not None:
-        given["init"] = model_path(init, Path())
+        given["init"] = init
     try:
-        if objective == "ppo":
-            done = train_ppo(data, out, PPOSettings.model_validate(_judged(given)), fresh=fresh)
-            if writes():
-                write_curves(out)
-            return done
-        if objective == "sft":
-            return train_sft(data, out, SFTSettings.model_validate(given), fresh=fresh)
-        if objective == "orm":
-            return train_orm(data, out, ORMSettings.model_validate(given), fresh=fresh)
-        if objective == "policy-value":
-            return train_policy_value(data, out, PolicyValueSettings.model_validate(given), fresh=fresh)
-        return train_prm(data, out, PRMSettings.model_validate(given), fresh=fresh)
+        settings = settings_of(objective).model_validate(with_models(given, Path()))
     except ValidationError as e:
         error = e.errors()[0]
         what = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
         raise BadInput(what, file="command line", field=".".join(map(str, error["loc"]))) from e
-
-
-def _judged(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings with the models that judge as folders."""
-    prm, orm = given.get("prm"), given.get("orm")
-    found = {"prm": prm_path(prm)} if isinstance(prm, str) else {}
-    return given | found | ({"orm": model_path(orm, Path())} if isinstance(orm, str) else {})
+    return train_objective(objective, data, out, settings, fresh=fresh)
 
 
 def evaluate_prm(prm: str, data: Path, *, device: str) -> "PRMFigures":

@@ -72,15 +72,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All points, how many problems of each level there are, and what could not be searched."""
+    """All points, how many problems of each level there are, and what could not be searched.
+
+    `right`: of every point ("method@n") how often it was right on each problem, in their order.
+    """
 
     problems: int
     levels: dict[str, int]
     points: tuple[Point, ...]
     failed: dict[str, int] = field(default_factory=dict)
+    right: dict[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All but what each problem came to."""
+        whole = asdict(self)
+        del whole["right"]
+        return whole
 
 
 def evaluate(
@@ -134,6 +141,7 @@ def evaluate(
         levels={level: named.count(level) for level in dict.fromkeys(_ordered(named))},
         points=tuple(_points(values, tokens, list(named), settings.resamples)),
         failed=failed,
+        right={f"{method}@{n}": tuple(own.tolist()) for (method, n), own in values.items()},
     )
 
 

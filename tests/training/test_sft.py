@@ -207,7 +207,7 @@ def test_the_reverse_task_asks_for_the_thoughts_behind_a_program(tmp_path, make_
     settings = SMALL.model_copy(update={"task": "reverse", "context": 512, "epochs": 1})
     result = train_sft(folder, tmp_path / "policy", settings, progress=QUIET)
     assert result.rows == len(programs)
-    assert result.left_out == {"of another outcome": 2, "no reversed program": 4}
+    assert result.left_out == {"of another outcome": 2, "no reversed program or proof": 4}
     policy = LocalPolicy.load(str(tmp_path / "policy"), device="cpu")
     asked = reverse_question(programs[0].question, str(programs[0].answer))
     assert "def f():" in asked
