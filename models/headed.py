@@ -23,6 +23,7 @@ from ..schemas import ActSpan, BadInput
 from ..schemas.markup import THINK_START, marked_steps
 from . import prompts as prompting
 from .folder import save_model, stored_dtype
+from .packing import Shape, pack
 from .sampling import token_scores
 
 if TYPE_CHECKING:
@@ -146,23 +147,24 @@ class HeadedModel(nn.Module):
         )
         return [_locate(len(h), r, i, s) for h, r, i, s in zip(heads, rows, ids, spans, strict=True)]
 
-    def collate(self, rows: Sequence[EncodedSteps]) -> dict[str, Tensor]:
-        """Inputs of `forward` for rows with at least one step each, right-padded."""
-        width, steps = max(len(r.ids) for r in rows), max(len(r.ends) for r in rows)
-        return {
-            "input_ids": torch.tensor([r.ids + [self.pad] * (width - len(r.ids)) for r in rows]),
-            "attention_mask": torch.tensor([[1] * len(r.ids) + [0] * (width - len(r.ids)) for r in rows]),
+    def collate(self, rows: Sequence[EncodedSteps], packed: Shape | None = None) -> dict[str, Tensor]:
+        """Inputs of `forward` for rows with at least one step each, right-padded, or packed in one shape."""
+        steps = max(len(r.ends) for r in rows)
+        texts = [r.ids for r in rows]
+        return (padded(texts, self.pad) if packed is None else pack(texts, packed, self.pad)) | {
             "prompt_end": torch.tensor([r.prompt_end for r in rows]),
             "ends": torch.tensor([r.ends + [r.ends[-1]] * (steps - len(r.ends)) for r in rows]),
         }
 
-    def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The trunk's last hidden states (B, T, D), and log-probabilities (B, T) of its input; 0 at first."""
-        out = self.trunk(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, output_hidden_states=True
-        )
-        scores = token_scores(out.logits[:, :-1].float(), input_ids[:, 1:])
-        return out.hidden_states[-1], nn.functional.pad(scores, (1, 0))
+    def read(self, input_ids: Tensor, at: Tensor | None = None, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk's last hidden states (B, T, D), and log-probabilities (B, T) of its input; 0 at first.
+
+        With `at` (B, T) the input is packed: `at` says where each text's tokens are (`models.packing`).
+        """
+        out = self.trunk(input_ids=input_ids, **inputs, use_cache=False, output_hidden_states=True)
+        hidden = out.hidden_states[-1]
+        scores = nn.functional.pad(token_scores(out.logits[:, :-1].float(), input_ids[:, 1:]), (1, 0))
+        return (hidden, scores) if at is None else (hidden.flatten(0, 1)[at], scores.flatten()[at])
 
     def batches(self, encoded: Sequence[EncodedSteps]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Indices of rows and their inputs on the model's device, in batches formed by length.
@@ -186,6 +188,15 @@ class HeadedModel(nn.Module):
     def _inputs(self, batch: Sequence[tuple[int, EncodedSteps]]) -> tuple[list[int], dict[str, Tensor]]:
         inputs = self.collate([row for _, row in batch])
         return [i for i, _ in batch], {k: v.to(self.device) for k, v in inputs.items()}
+
+
+def padded(texts: Sequence[Sequence[int]], pad: int) -> dict[str, Tensor]:
+    """ "input_ids" and "attention_mask" (B, T), right-padded."""
+    width = max(map(len, texts))
+    return {
+        "input_ids": torch.tensor([[*text, *[pad] * (width - len(text))] for text in texts]),
+        "attention_mask": torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts]),
+    }
 
 
 def span_features(scores: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -122,18 +122,14 @@ class RewardModel(HeadedModel):
         return super().card() | {"reads_state": self.head.state is not None}
 
     def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        prompt_end: Tensor,
-        ends: Tensor,
-        targets: Tensor | None = None,
+        self, prompt_end: Tensor, ends: Tensor, targets: Tensor | None = None, **texts: Tensor
     ) -> dict[str, Tensor]:
         """Step logits (B, S) under "logits", and with `targets` (B, S) the cross-entropy under "loss".
 
-        `targets` are probabilities in [0, 1]; a negative one has no label. The loss is a mean over labels.
+        `texts`: what `read` takes, padded or packed. `targets` are probabilities in [0, 1]; a negative one
+        has no label. The loss is a mean over labels.
         """
-        hidden, scores = self.read(input_ids, attention_mask)
+        hidden, scores = self.read(**texts)
         logits = self.head(hidden, scores, prompt_end, ends).float()
         if targets is None:
             return {"logits": logits}

@@ -137,15 +137,12 @@ class PolicyValueModel(HeadedModel):
     def card(self) -> dict[str, Any]:
         return super().card() | {"actions": list(self.actions)}
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        prompt_end: Tensor,
-        ends: Tensor,
-    ) -> dict[str, Tensor]:
-        """ "logits" (B, S, A), "values" (B, S), and the log-probabilities of the input, "scores" (B, T)."""
-        hidden, scores = self.read(input_ids, attention_mask)
+    def forward(self, prompt_end: Tensor, ends: Tensor, **texts: Tensor) -> dict[str, Tensor]:
+        """ "logits" (B, S, A), "values" (B, S), and the log-probabilities of the input, "scores" (B, T).
+
+        `texts`: what `read` takes, padded or packed.
+        """
+        hidden, scores = self.read(**texts)
         logits, values = self.head(hidden, scores, prompt_end, ends)
         return {"logits": logits.float(), "values": values.float(), "scores": scores}
 

@@ -78,7 +78,17 @@ def train_heads(
     model.trunk.requires_grad_(not settings.freeze_trunk)
     trunk = [] if settings.freeze_trunk else [{"params": list(model.trunk.parameters()), "lr": settings.lr}]
     groups = [*trunk, {"params": list(model.head.parameters()), "lr": settings.head_lr}]
-    done = fit(task.loss, task.rows, task.lengths, task.collate, settings, out, progress, groups)
+    done = fit(
+        task.loss,
+        task.rows,
+        task.lengths,
+        task.collate,
+        settings,
+        out,
+        progress,
+        trunk=model.trunk,
+        groups=groups,
+    )
     result = TrainResult(out, task.used, task.left_out, done.steps, done.tokens, done.loss)
     model.trunk.config.use_cache = True
     if writes():

@@ -4,7 +4,8 @@ What is ours: batches by tokens, a schedule that also knows wall time, progress,
 """
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from ..models.folder import pick_device
+from ..models.packing import require_packing
+from ..schemas import BadInput
 from .batches import TokenBatches
 from .progress import Progress, StepProgress
 from .settings import CommonSettings, TrainSettings
@@ -26,11 +29,16 @@ _WEIGHTS = "pytorch_model.bin"  # the name under which Trainer looks for a state
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training run did: optimiser steps, unpadded tokens, mean loss of its last tenth."""
+    """What a training run did: optimiser steps, unpadded tokens, mean loss of its last tenth.
+
+    `seconds` of this process's training, and of them those in which it waited for data.
+    """
 
     steps: int
     tokens: int
     loss: float
+    seconds: float
+    waited: float
 
 
 def fit(
@@ -41,15 +49,20 @@ def fit(
     settings: TrainSettings,
     out: Path,
     progress: Progress,
+    *,
+    trunk: PreTrainedModel,
     groups: Sequence[dict[str, Any]] | None = None,
 ) -> Fit:
     """Train `model` in place on `rows` (`lengths`: their tokens), going on from the last checkpoint in `out`.
 
-    `groups` are the optimiser's parameter groups where they differ (each with its "params" and "lr").
-    On CPU two runs with the same settings and threads end with the same weights, interrupted or not,
-    unless `max_minutes` cut them short. On CUDA it trains in bfloat16 with float32 weights.
+    `trunk` is the language model in it. `groups` are the optimiser's parameter groups where they differ (each
+    with its "params" and "lr"). On CPU two runs with the same settings and threads end with the same weights,
+    interrupted or not, unless `max_minutes` cut them short. On CUDA it trains in bfloat16 with weights in
+    float32. Raises BadInput where rows can't be packed as `settings` say, or the trunk has no such attention.
     """
     device = pick_device(settings.device)
+    trunk.to(device)  # type: ignore[arg-type]  # its annotation binds no self
+    _prepare(trunk, max(lengths), settings)
     arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         num_train_epochs=1,  # the plan of batches is the whole run
@@ -65,6 +78,7 @@ def fit(
         save_total_limit=1,
         accelerator_config={"even_batches": False},
         remove_unused_columns=False,
+        dataloader_num_workers=settings.workers,
         log_level="error",
     )
     batches = TokenBatches(
@@ -74,6 +88,7 @@ def fit(
         epochs=settings.epochs,
         steps=settings.max_steps and settings.max_steps * settings.accumulate,
         world=arguments.world_size,
+        pack=settings.pack,
     )
     arguments.logging_steps = min(10, max(1, len(batches) // (10 * settings.accumulate)))
     tokens = [sum(lengths[i] for i in batch) for batch in batches]
@@ -96,7 +111,30 @@ def fit(
         steps=trainer.state.global_step,
         tokens=shown.tokens(trainer.state.global_step * settings.accumulate * arguments.world_size),
         loss=sum(last) / len(last) if last else float("nan"),
+        seconds=shown.elapsed,
+        waited=trainer.waited,
     )
+
+
+def _prepare(trunk: PreTrainedModel, longest: int, settings: TrainSettings) -> None:
+    """Make the trunk read and run as the settings say; raises BadInput where it cannot."""
+    trunk.config.use_cache = False  # with a cache, transformers would read a packed row as one text
+    flash = (settings.attention or trunk.config._attn_implementation or "").startswith("flash")
+    if settings.packed_shape and settings.packed_shape[0] > 1 and flash:
+        raise BadInput("flash attention packs a batch into one row: give tokens_per_batch", field="pack")
+    if settings.attention is not None:
+        try:
+            trunk.set_attn_implementation(settings.attention)
+        except (ValueError, ImportError) as e:
+            raise BadInput(str(e).splitlines()[0], field="attention") from e
+    if settings.pack is not None:
+        if longest > settings.pack:
+            raise BadInput(f"{settings.pack} is less than the longest text's {longest} tokens", field="pack")
+        require_packing(trunk)
+    if settings.recompute:
+        trunk.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+    if settings.compile:
+        trunk.compile()
 
 
 def lr_factor(step: int, steps: int, settings: CommonSettings, elapsed: float) -> float:
@@ -123,14 +161,33 @@ class PlannedTrainer(Trainer):
         **arguments: Any,
     ) -> None:
         self.batches, self.groups, self.lr_factor = batches, groups, lr_factor
+        self.waited = 0.0
         super().__init__(**arguments)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         rows: Any = self.train_dataset
         loader: DataLoader[Any] = self.accelerator.prepare(
-            DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator)
+            DataLoader(
+                rows,
+                batch_sampler=self.batches,
+                collate_fn=self.data_collator,
+                num_workers=self.args.dataloader_num_workers,
+                pin_memory=self.args.device.type == "cuda",
+            )
         )
         return loader
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        return super().get_batch_samples(self._timed(epoch_iterator), num_batches, device)
+
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            start = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - start
+            if batch is None:
+                return
+            yield batch
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:

@@ -60,7 +60,7 @@ def train_orm(
             StepLoss(model),
             examples,
             [len(e.tokens.ids) for e in examples],
-            lambda batch: collate(batch, model),
+            lambda batch: collate(batch, model, settings.packed_shape),
             len(examples),
             dict(left_out),
             f"{len(examples):,} traces, {right:,.0f} of them right",

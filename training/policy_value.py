@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..models.headed import EncodedSteps, StepsRow
+from ..models.packing import Shape
 from ..models.policy_value import PolicyValueModel
 from ..schemas import BadInput, Inventory
 from ..schemas.markup import END, THINK_END, THINK_START, strip_tags
@@ -113,7 +114,7 @@ def train_policy_value(
             JointLoss(network, settings),
             examples,
             [len(e.tokens.ids) for e in examples],
-            lambda batch: collate(batch, network),
+            lambda batch: collate(batch, network, settings.packed_shape),
             used,
             dict(left_out),
             f"{used:,} searched states in {len(examples):,} sequences",
@@ -183,10 +184,12 @@ def encode(rows: list[GameRow], network: PolicyValueModel, left_out: Counter[str
     return examples
 
 
-def collate(batch: list[Example], network: PolicyValueModel) -> dict[str, Tensor]:
+def collate(
+    batch: list[Example], network: PolicyValueModel, packed: Shape | None = None
+) -> dict[str, Tensor]:
     """Inputs of `JointLoss`."""
-    inputs = network.collate([e.tokens for e in batch])
-    n, width, most = len(batch), inputs["input_ids"].shape[1], inputs["ends"].shape[1]
+    inputs = network.collate([e.tokens for e in batch], packed)
+    n, width, most = len(batch), max(len(e.tokens.ids) for e in batch), inputs["ends"].shape[1]
     pi = torch.zeros(n, most, len(network.actions))
     z = torch.full((n, most), _NO_RESULT)
     written = torch.zeros(n, width)

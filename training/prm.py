@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ..models.headed import EncodedSteps, Input, StepsRow
 from ..models.network import RewardModel
+from ..models.packing import Shape
 from ..schemas import BadInput
 from ..schemas.labels import agreed
 from .checkpoint import TrainResult
@@ -44,6 +45,12 @@ class PRMSettings(HeadSettings):
     ranking: Ranking = Field("none", description="compare the steps of one problem, or of one prefix")
     ranking_weight: float = Field(1.0, ge=0, description="of the pairs, beside the steps' cross-entropy")
     step_weight: float = Field(1.0, ge=0, description="of the cross-entropy; 0: ranking alone")
+
+    @model_validator(mode="after")
+    def _unpacked_pairs(self) -> Self:
+        if self.pack is not None and self.ranking != "none":
+            raise ValueError("steps to be ranked share a batch of their own: not with pack")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ def train_prm(
             StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
             bundles,
             [max(len(e.tokens.ids) for e in bundle) * len(bundle) for bundle in bundles],
-            lambda batch: collate([e for bundle in batch for e in bundle], model),
+            lambda batch: collate([e for bundle in batch for e in bundle], model, settings.packed_shape),
             used,
             dict(left_out),
             f"{used:,} labelled steps in {len(examples):,} sequences",
@@ -228,9 +235,9 @@ def bundled(examples: list[Example], budget: int) -> list[list[Example]]:
     return bundles
 
 
-def collate(batch: list[Example], model: RewardModel) -> dict[str, Tensor]:
+def collate(batch: list[Example], model: RewardModel, packed: Shape | None = None) -> dict[str, Tensor]:
     """Inputs of `StepLoss`: `targets` and `groups` (B, S), -1 where there is no step."""
-    inputs = model.collate([e.tokens for e in batch])
+    inputs = model.collate([e.tokens for e in batch], packed)
     steps = inputs["ends"].shape[1]
     targets = [e.targets + [_UNLABELLED] * (steps - len(e.targets)) for e in batch]
     groups = [e.groups + [-1] * (steps - len(e.groups)) for e in batch]

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ..models import prompts as prompting
 from ..models.folder import load_model, load_tokenizer, local_folder, save_model, stored_dtype
+from ..models.headed import padded
+from ..models.packing import Shape, pack
 from ..models.tokenizer import knows_tags, tags, train_tokenizer
 from ..schemas import ActSpan, BadInput, Domain, Generator, Inventory, Outcome
 from ..schemas.markup import THINK_START, render
@@ -63,6 +65,9 @@ class SFTSettings(TrainSettings):
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {}, description="how often a source's or a generator's traces are read in an epoch; 1 by default"
     )
+    acts: Literal["tags", "none"] = Field(
+        "tags", description="none: the text alone, without thinking factors"
+    )
     width: int = Field(128, ge=8)
     layers: int = Field(4, ge=1)
     heads: int = Field(4, ge=1)
@@ -92,8 +97,8 @@ def train_sft(
     """Train a policy on the traces of a run's folder and write it to `out`; goes on where it was cut off.
 
     Traces without markup, or longer than the model's context, are left out and counted. A model whose
-    tokenizer lacks the act tags gets them as new tokens. Raises BadInput where `data` is no run's folder,
-    where nothing passes the filters, or where `out` holds something else.
+    tokenizer lacks the act tags gets them as new tokens, unless `acts` is none. Raises BadInput where `data`
+    is no run's folder, where nothing passes the filters, or where `out` holds something else.
     """
     progress, inventory = progress or Progress(), inventory or Inventory.load()
     whose = identity("sft", data, settings)
@@ -104,15 +109,25 @@ def train_sft(
     tokenizer: PreTrainedTokenizerBase
     dtype: torch.dtype | None
     if settings.init is None:
-        texts = (text for row in passing(data, settings, Counter()) for text in _texts(row))
-        tokenizer = train_tokenizer(islice(texts, 2 * _TOKENIZER_ROWS), inventory, settings.vocabulary)
+        tagged = settings.acts == "tags"
+        texts = (
+            row[name]
+            for row in passing(data, settings, Counter())
+            for name in ("question", "markup" if tagged else "text")
+        )
+        tokenizer = train_tokenizer(
+            islice(texts, 2 * _TOKENIZER_ROWS), inventory if tagged else None, settings.vocabulary
+        )
         model, dtype = new_decoder(tokenizer, settings), torch.float16
     else:
         folder = local_folder(settings.init)
         tokenizer = load_tokenizer(folder)
         model = load_model(folder, settings.device, torch.float32)
         dtype = stored_dtype(model)
-        add_tags(model, tokenizer, inventory)
+        if settings.acts == "tags":
+            add_tags(model, tokenizer, inventory)
+        elif knows_tags(tokenizer):
+            raise BadInput("this model writes act tags: give one that does not, or none", field="init")
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
     examples = list(encode(passing(data, settings, left_out), tokenizer, context, left_out))
     if not examples:
@@ -123,10 +138,11 @@ def train_sft(
         model,
         examples,
         [len(e.ids) for e in examples],
-        lambda rows: collate(rows, pad),
+        lambda rows: collate(rows, pad, settings.packed_shape),
         settings,
         out,
         progress,
+        trunk=model,
     )
     result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
     model.config.use_cache = True
@@ -144,13 +160,17 @@ def encode(
     context: int,
     left_out: Counter[str],
 ) -> Iterable[Example]:
-    """Rows as examples; one longer than `context` tokens is left out whole and counted, never cut."""
+    """Rows as examples; one longer than `context` tokens is left out whole and counted, never cut.
+
+    What is learnt is a row's `markup`, or its `text` where the tokenizer knows no tags.
+    """
+    body = "markup" if knows_tags(tokenizer) else "text"
     eos = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
     rows = iter(rows)
     while chunk := list(islice(rows, _ENCODE_ROWS)):
         heads = [prompting.prompt(tokenizer, row["question"]).removesuffix(THINK_START) for row in chunk]
         ids, spans = prompting.encode(
-            tokenizer, [head + row["markup"] for head, row in zip(heads, chunk, strict=True)]
+            tokenizer, [head + row[body] for head, row in zip(heads, chunk, strict=True)]
         )
         for head, tokens, offsets in zip(heads, ids, spans, strict=True):
             if len(tokens) + len(eos) > context:
@@ -160,18 +180,19 @@ def encode(
             yield Example(np.array(tokens + eos, dtype=np.int32), start)
 
 
-def collate(rows: list[Example], pad: int) -> dict[str, Tensor]:
-    """Right-padded `input_ids`, `attention_mask` and `labels` (B, T); labels are -100 where no loss falls."""
-    width = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    labels = torch.full((len(rows), width), IGNORED)
-    for i, row in enumerate(rows):
-        n = len(row.ids)
-        ids[i, :n] = torch.from_numpy(row.ids.astype(np.int64))
-        mask[i, :n] = 1
-        labels[i, row.start : n] = ids[i, row.start : n]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+def collate(rows: list[Example], pad: int, packed: Shape | None = None) -> dict[str, Tensor]:
+    """A causal LM's inputs, right-padded or packed in one shape; labels are -100 where no loss falls."""
+    texts = [row.ids.tolist() for row in rows]
+    if packed is None:
+        inputs = padded(texts, pad)
+        at = torch.arange(inputs["input_ids"].numel()).view(inputs["input_ids"].shape)
+    else:
+        inputs = pack(texts, packed, pad)
+        at = inputs.pop("at")
+    labels = torch.full((inputs["input_ids"].numel(),), IGNORED)
+    for row, text, places in zip(rows, texts, at, strict=True):
+        labels[places[row.start : len(text)]] = torch.tensor(text[row.start :])
+    return inputs | {"labels": labels.view(inputs["input_ids"].shape)}
 
 
 def new_decoder(tokenizer: "PreTrainedTokenizerBase", settings: SFTSettings) -> "PreTrainedModel":
@@ -235,8 +256,8 @@ def _filtered(data: Path, settings: SFTSettings, left_out: Counter[str]) -> Iter
             left_out[f"of another {failed}"] += 1
         elif good is not None and row["generator"] in SAMPLED and row["trace_id"] not in good:
             left_out["with a step that is not good, or not labelled"] += 1
-        elif not row["markup"]:
-            left_out["without acts"] += 1
+        elif not row["markup" if settings.acts == "tags" else "text"]:
+            left_out["without acts" if settings.acts == "tags" else "without text"] += 1
         elif (asked := _asked(row, settings.task)) is None:
             left_out[_NOT_ASKED[settings.task]] += 1
         else:
@@ -253,7 +274,7 @@ def _asked(row: dict[str, Any], task: str) -> dict[str, str] | None:
             return None
         acts = [ActSpan(start=0, end=len(row["summary"]), act="Summarize")]
         asked = prompting.summary_question(question, row["text"])
-        return {"question": asked, "markup": render(row["summary"], acts)}
+        return {"question": asked, "markup": render(row["summary"], acts), "text": row["summary"]}
     behind = _reversed(row) if row["answer"] else None
     return None if behind is None else {"question": behind}
 
@@ -267,7 +288,3 @@ def _reversed(row: dict[str, Any]) -> str | None:
             grounds = (step["evidence"] for step in row["steps"])
             return prompting.informal_question(row["question"], row["answer"], grounds)
     return None
-
-
-def _texts(row: dict[str, Any]) -> tuple[str, str]:
-    return row["question"], row["markup"]
