@@ -107,13 +107,15 @@ def fit(
     trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     last = losses[-max(1, len(losses) // 10) :]
-    return Fit(
+    done = Fit(
         steps=trainer.state.global_step,
         tokens=shown.tokens(trainer.state.global_step * settings.accumulate * arguments.world_size),
         loss=sum(last) / len(last) if last else float("nan"),
         seconds=shown.elapsed,
         waited=trainer.waited,
     )
+    progress.finished(done.steps, done.tokens, done.seconds, done.waited)
+    return done
 
 
 def _prepare(trunk: PreTrainedModel, longest: int, settings: TrainSettings) -> None:

@@ -23,6 +23,10 @@ class Progress:
     def note(self, text: str) -> None:
         self.console.print(text, markup=False)
 
+    def finished(self, steps: int, tokens: int, seconds: float, waited: float) -> None:
+        """Say how a training went: its tokens, and the seconds, of all, that it waited for data."""
+        self.note(f"{steps:,} steps, {tokens:,} tokens; waited for data {waited / max(seconds, 1e-9):.1%}")
+
 
 class StepProgress(TrainerCallback):
     """Shows steps, tokens per second, loss and time left; stops the run after `max_minutes`."""
