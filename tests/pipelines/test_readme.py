@@ -20,6 +20,7 @@ LINES = [
     for block in re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     for line in block.splitlines()
 ]
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [line for line in LINES if line.startswith("cotmill ")]
 # `make run` is what test_demo runs, `make test` what runs this.
 ELSEWHERE = [line for line in LINES if not line.startswith("cotmill ")]
@@ -51,6 +52,12 @@ def _jsonl(path: Path, rows: list[dict[str, str]]) -> None:
 def test_nothing_but_set_up_stands_beside_the_commands() -> None:
     assert len(COMMANDS) >= 12
     assert ELSEWHERE == ["git clone <this repository> cotmill && cd cotmill", "make run", "make test"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.split()[1])
+def test_program_runs(program: str, folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if " review " not in c])
