@@ -112,11 +112,20 @@ def test_what_is_shared_and_refilled_is_what_plain_forward_passes_give(kind: str
 def test_scores_are_those_of_plain_forward_passes(kind: str) -> None:
     plain, engine = model(kind), Engine(model(kind), ends=())
     pairs = [((5, 6, 7), (8, 9)), ((5, 6, 7), (8, 1)), ((5, 6, 7), ()), ((5, 6), (7,)), ((40,), (3, 4, 5))]
+    pairs += [((5, 6, 7), (8, 9, 3, 4)), ((5, 6, 7), (8,)), ((5, 6, 7), (8, 1, 3)), ((5, 6), (7, 8, 9, 3))]
     for (prompt, tail), score in zip(pairs, engine.score(pairs), strict=True):
         with torch.inference_mode():
             table = plain(torch.tensor([prompt + tail]), use_cache=False).logits[0].log_softmax(-1)
         exact = sum(float(table[len(prompt) + i - 1, token]) for i, token in enumerate(tail))
         assert score == pytest.approx(exact, abs=1e-4)
+
+
+def test_what_another_begins_with_is_read_with_it() -> None:
+    whole, parts = Engine(model("llama"), ends=()), Engine(model("llama"), ends=())
+    tail = (8, 9, 3, 4, 5, 6)
+    whole.score([((5, 6, 7), tail)])
+    parts.score([((5, 6, 7), tail[:n]) for n in range(len(tail) + 1)])
+    assert parts.work.computed == whole.work.computed
 
 
 def test_the_fused_step_is_written_for_some_and_refused_for_others() -> None:
