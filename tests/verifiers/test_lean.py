@@ -84,6 +84,12 @@ ATTACKS = {
     "ofReduceBool": "theorem target : 1 = 2 := absurd (Lean.ofReduceBool false true rfl) (by decide)",
     "no kernel": "set_option debug.skipKernelTC true\ntheorem target : 1 = 2 := by\n  apply (rfl : (1 : Nat) = 1)",
     "no kernel, quoted": "set_option «debug».«skipKernelTC» true in\ntheorem target : 1 = 2 := by decide +kernel",
+    "no kernel for a lemma": "set_option debug.skipKernelTC true in\ntheorem helper : 1 = 2 := by decide +kernel\n"
+    "theorem target : 1 = 2 := helper",
+    "no kernel for a definition": "set_option debug.skipKernelTC true\n"
+    "def helper : 1 = 2 := by decide +kernel\ntheorem target : 1 = 2 := helper",
+    "no kernel and its own snapshots": "set_option internal.cmdlineSnapshots false\nset_option debug.skipKernelTC true\n"
+    "theorem target : 1 = 2 := by decide +kernel",
     "dropped errors": "/-- error: x -/\n#guard_msgs (drop error) in\ntheorem target : 1 = 2 := by simp",
     "another statement": "theorem target : 1 = 1 := rfl",
     "another name": "theorem target' : 1 = 1 := rfl\ntheorem other : 2 = 2 := rfl",
@@ -240,6 +246,32 @@ def test_bad_proofs_do_not_pass(verifier: LeanVerifier, proof: str) -> None:
 def test_proofs_pass(verifier: LeanVerifier, statement: str, submission: str) -> None:
     verdict = verifier.verify_submission(submission, statement)
     assert verdict.outcome is Outcome.CORRECT, verdict
+
+
+@needs_lean
+def test_terms_that_look_alike_stay_apart(verifier: LeanVerifier) -> None:
+    lemmas = (
+        'theorem «1» : (1 : Nat) = 1 := rfl\ntheorem «1,2» : "1,2" = "1" ++ ",2" := by decide\n'
+        'theorem «2».«1» : "12".length = 2 := by decide\n'
+    )
+    statement = 'theorem target : "1,2" = "1" ++ ",2" ∧ (1 : Nat) = 1 ∧ "12".length = 2'
+    right = f"{lemmas}{statement} := ⟨«1,2», «1», «2».«1»⟩"
+    assert verifier.verify_submission(right, statement).outcome is Outcome.CORRECT
+    wrong = f"{lemmas}{statement} := ⟨«1», «1,2», «2».«1»⟩"
+    assert verifier.verify_submission(wrong, statement).outcome is Outcome.WRONG
+
+
+@needs_lean
+def test_a_submission_leaves_nothing_to_the_next(verifier: LeanVerifier) -> None:
+    poison = (
+        "set_option debug.skipKernelTC false\naxiom helper : 1 = 2\n"
+        "@[simp] theorem rigged : (1 = 2) = True := by simp [helper]\n"
+        'macro "easy" : tactic => `(tactic| exact helper)\n'
+        "instance (priority := 10000) : Decidable (1 = 2) := .isTrue helper\ntheorem target : 1 = 2 := helper"
+    )
+    proofs = ["theorem target : 1 = 2 := " + p for p in ("helper", "by simp", "by easy", "by decide")]
+    verdicts = verifier.verify_many((file, FALSE) for proof in proofs for file in (poison, proof))
+    assert {v.outcome for v in verdicts} == {Outcome.WRONG}
 
 
 @needs_lean

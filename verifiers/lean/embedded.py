@@ -31,8 +31,9 @@ from .tracing import traced_tactics
 
 # By default the kernel of the other process checks alone.
 _WITH_KERNEL = {"debug.skipKernelTC": False}
-# So many submissions are elaborated while one is judged.
-_AHEAD = 2
+# So many submissions may be elaborated before they are judged: neither process waits for the other while that
+# one has a hard proof.
+_AHEAD = 16
 _SOURCE_CHARS = 200_000
 _EVIDENCE_CHARS = 600
 _TIMEOUT = re.compile(r"\(deterministic\) timeout|maximum number of heartbeats")
@@ -62,6 +63,10 @@ class EmbeddedLean:
     def restarts(self) -> int:
         """How often a process was replaced: after its share of requests, at a limit, after a crash."""
         return sum(max(0, process.starts - 1) for process in (self._lean, self._kernel))
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Used so far by the process that elaborates and by the one that judges."""
+        return self._lean.cpu_seconds(), self._kernel.cpu_seconds()
 
     def warm(self) -> None:
         """Start both processes now."""
@@ -107,13 +112,17 @@ class EmbeddedLean:
         """In order. While one submission is judged, the next ones are elaborated."""
         with ThreadPoolExecutor(1) as lean:
             waiting: deque[tuple[Theorem, str, Future[_Elaborated]]] = deque()
-            for theorem, submission in jobs:
-                job = lean.submit(self._elaborate, theorem.full_name, submission)
-                waiting.append((theorem, submission, job))
-                if len(waiting) > _AHEAD:
+            try:
+                for theorem, submission in jobs:
+                    job = lean.submit(self._elaborate, theorem.full_name, submission)
+                    waiting.append((theorem, submission, job))
+                    if len(waiting) > _AHEAD:
+                        yield self._audited(lean, *waiting.popleft())
+                while waiting:
                     yield self._audited(lean, *waiting.popleft())
-            while waiting:
-                yield self._audited(lean, *waiting.popleft())
+            finally:
+                for _, _, job in waiting:
+                    job.cancel()
 
     def _audited(self, lean: Executor, theorem: Theorem, submission: str, job: Future[_Elaborated]) -> Audit:
         audit = self._judge(theorem, job.result())

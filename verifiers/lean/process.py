@@ -131,7 +131,7 @@ class LeanProcess:
         process = self._process
         assert process
         assert process.stdout
-        begin, cpu = time.monotonic(), self._cpu()
+        begin, cpu = time.monotonic(), self.cpu_seconds()
         self._window = _Window(begin, cpu)
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -150,7 +150,7 @@ class LeanProcess:
         return reply
 
     def _look(self, cpu_end: float, wall_end: float) -> None:
-        cpu, now = self._cpu(), time.monotonic()
+        cpu, now = self.cpu_seconds(), time.monotonic()
         if cpu > cpu_end:
             self.close()
             raise LeanLost("limit: CPU time")
@@ -172,8 +172,8 @@ class LeanProcess:
         little = cpu - window.cpu < _HUNG_SHARE * (now - window.begin)
         return little and window.runnable < _HUNG_SHARE * window.looks
 
-    def _cpu(self) -> float:
-        """CPU seconds used so far; 0 where the system does not say."""
+    def cpu_seconds(self) -> float:
+        """Used so far by the process at work; 0 without one, or where the system does not say."""
         fields = self._proc("stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
@@ -191,7 +191,8 @@ class LeanProcess:
         return int(fields[1]) * _PAGE if fields else 0
 
     def _proc(self, file: str) -> str:
-        assert self._process
+        if self._process is None:
+            return ""
         try:
             return Path(f"/proc/{self._process.pid}/{file}").read_text()
         except OSError:

@@ -18,8 +18,10 @@ load(path.resolve(process.argv[2]), (L) => {
   const base = kernelEnv(L, env0);
   const none = L.box(0);
   // Every check whether something is traced is slow while any option is set, so what all requests share is
-  // the default here: linters are off, and the judge's kernel checks what this one would.
+  // the default here: linters are off, nothing is kept for an editor, and the judge's kernel checks what this one
+  // would.
   L.setDefault('l_Lean_debug_skipKernelTC', 1);
+  L.setDefault('l_Lean_internal_cmdlineSnapshots', 1);
   L.fn('lean_st_ref_set')(L.u32(L.M.LEAN.sym('l_Lean_Elab_Command_lintersRef')), L.fn('lean_array_mk')(none));
 
   function options(values) {

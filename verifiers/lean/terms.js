@@ -1,5 +1,6 @@
 // Declarations as plain data, and back: what leaves the process that ran a submission, and what the kernel
-// of another process checks. Names, levels and expressions are tables; an entry refers to earlier entries.
+// of another process checks. Names, levels and expressions are tables; an entry refers to earlier entries, and no
+// two are equal, so that the kernel meets equal terms as one object.
 'use strict';
 const { Refusal } = require('./runtime.js');
 
@@ -13,7 +14,7 @@ class Exporter {
     Object.assign(this, { L, env: kernelEnv, isBase });
     this.out = { names: [], levels: [], exprs: [], decls: [] };
     this.memo = { names: new Map(), levels: new Map(), exprs: new Map() };
-    this.interned = new Map();
+    this.interned = { names: new Map(), levels: new Map(), exprs: new Map() };
     this.objects = [];
     this.used = new Set();
     this.seen = new Set();
@@ -25,6 +26,16 @@ class Exporter {
     return this.L.text(this.L.fn('l_Nat_reprFast')(this.L.inc(o)));
   }
 
+  // The index of `entry`, the same for equal ones. A text stands last, so the joined parts tell entries apart.
+  entry(table, entry, key = entry.join()) {
+    let index = this.interned[table].get(key);
+    if (index === undefined) {
+      index = this.out[table].push(entry) - 1;
+      this.interned[table].set(key, index);
+    }
+    return index;
+  }
+
   // Index of a name, -1 for the anonymous one. Equal names have equal indices.
   name(o) {
     const { L } = this;
@@ -33,13 +44,8 @@ class Exporter {
     if (known !== undefined) return known;
     const text = L.tag(o) === 1;
     const entry = [this.name(L.field(o, 0)), text ? L.text(L.field(o, 1)) : Number(this.nat(L.field(o, 1)))];
-    const key = JSON.stringify(entry);
-    let index = this.interned.get(key);
-    if (index === undefined) {
-      index = this.out.names.push(entry) - 1;
-      this.interned.set(key, index);
-      this.objects.push(o);
-    }
+    const index = this.entry('names', entry, JSON.stringify(entry));
+    if (index === this.objects.length) this.objects.push(o);
     this.memo.names.set(o, index);
     return index;
   }
@@ -58,7 +64,7 @@ class Exporter {
     else if (tag === 2 || tag === 3) entry = [tag, this.level(L.field(o, 0)), this.level(L.field(o, 1))];
     else if (tag === 4) entry = [tag, this.name(L.field(o, 0))];
     else if (tag !== 0) throw new Refusal('a level that is not closed');
-    const index = this.out.levels.push(entry) - 1;
+    const index = this.entry('levels', entry);
     this.memo.levels.set(o, index);
     return index;
   }
@@ -101,7 +107,7 @@ class Exporter {
         entry = [tag, this.name(L.field(o, 0)), Number(this.nat(L.field(o, 1))), child(2)];
       } else throw new Refusal('a term that is not closed');
       if (out.exprs.length >= MAX_NODES) throw new Refusal('the proof term is too large');
-      memo.set(o, out.exprs.push(entry) - 1);
+      memo.set(o, this.entry('exprs', entry));
     }
     return memo.get(root);
   }
