@@ -20,6 +20,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("cotmill")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tokens_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["COTMILL_TOKENS"] = str(tmp_path_factory.mktemp("tokens"))
+
+
 @pytest.fixture(scope="session")
 def cotmill() -> Cotmill:
     """Call the command line: `cotmill("check", folder)`; standard output and error as text."""

@@ -17,9 +17,10 @@ from ..models.network import OutcomeModel
 from ..schemas import BadInput, Generator
 from .checkpoint import TrainResult
 from .heads import HeadSettings, HeadTask, train_heads
-from .prm import LabelledRow, StepLoss, collate, encode
+from .prm import Example, ExampleCodec, LabelledRow, StepLoss, collate, encode
 from .progress import Progress
 from .settings import names
+from .tokens import depends_on, tokenised
 
 _COLUMNS = ["question", "markup", "text", "reward", "generator"]
 
@@ -50,19 +51,23 @@ def train_orm(
 
     def prepare(init: str, rows: Iterable[dict[str, Any]]) -> HeadTask:
         model = OutcomeModel.open(init, settings.device, torch.float32, reads_state=settings.reads_state)
-        left_out: Counter[str] = Counter()
-        examples = encode(list(decided_rows(rows, model.input, settings, left_out)), model, left_out)
+
+        def build(left_out: Counter[str]) -> list[Example]:
+            return encode(list(decided_rows(rows, model.input, settings, left_out)), model, left_out)
+
+        whose = depends_on("orm", data, model.tokenizer, model.context, settings)
+        examples = tokenised(whose | {"input": model.input}, ExampleCodec(), build)
+        left_out, right = examples.left_out, examples.total("targets")
         if not examples:
-            raise BadInput(f"holds no decided trace that can be used (left out: {dict(left_out)})", file=data)
-        right = sum(e.targets[0] for e in examples)
+            raise BadInput(f"holds no decided trace that can be used (left out: {left_out})", file=data)
         return HeadTask(
             model,
             StepLoss(model),
             examples,
-            [len(e.tokens.ids) for e in examples],
+            examples.lengths(),
             lambda batch: collate(batch, model, settings.packed_shape),
             len(examples),
-            dict(left_out),
+            left_out,
             f"{len(examples):,} traces, {right:,.0f} of them right",
             [
                 "An outcome reward model: the probability that a chain of thought ends in a right answer.",

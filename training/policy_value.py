@@ -10,10 +10,11 @@ Shapes: B rows, T tokens, S states, A actions.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from .checkpoint import TrainResult
 from .heads import HeadSettings, HeadTask, train_heads
 from .progress import Progress
 from .reader import ShardReader
+from .tokens import depends_on, tokenised
 
 _STATES = ["trace_id", "question", "prefix", "action_kind", "actions", "pi", "value"]
 _TRACES = ["trace_id", "markup", "text", "reward"]
@@ -63,6 +65,30 @@ class Example:
     pis: Tensor
     z: float
     written: bool
+
+
+class ExampleCodec:
+    """Examples as rows of the token cache."""
+
+    schema = pa.schema(
+        {
+            "ids": pa.list_(pa.int32()),
+            "prompt_end": pa.int32(),
+            "ends": pa.list_(pa.int32()),
+            "pis": pa.list_(pa.float32()),
+            "z": pa.float64(),
+            "written": pa.bool_(),
+        }
+    )
+
+    def to_row(self, example: Example) -> dict[str, Any]:
+        pis = example.pis.flatten().tolist()
+        return asdict(example.tokens) | {"pis": pis, "z": example.z, "written": example.written}
+
+    def of_row(self, row: dict[str, Any]) -> Example:
+        tokens = EncodedSteps(row["ids"].tolist(), row["prompt_end"], row["ends"].tolist())
+        pis = torch.tensor(row["pis"]).view(len(tokens.ends), -1)
+        return Example(tokens, pis, row["z"], row["written"])
 
 
 class JointLoss(nn.Module):
@@ -102,21 +128,26 @@ def train_policy_value(
 
     def prepare(init: str, states: Iterable[dict[str, Any]]) -> HeadTask:
         network = PolicyValueModel.open(init, actions, settings.device, torch.float32)
-        left_out: Counter[str] = Counter()
-        traces = ShardReader(data, "traces", _TRACES).rows()
-        played = {row["trace_id"]: row for row in traces if row["reward"]}
-        examples = encode(list(games(states, played, network, left_out)), network, left_out)
+
+        def build(left_out: Counter[str]) -> list[Example]:
+            traces = ShardReader(data, "traces", _TRACES).rows()
+            played = {row["trace_id"]: row for row in traces if row["reward"]}
+            return encode(list(games(states, played, network, left_out)), network, left_out)
+
+        whose = depends_on("policy-value", data, network.tokenizer, network.context, settings)
+        whose |= {"input": network.input, "actions": network.actions}
+        examples = tokenised(whose, ExampleCodec(), build)
+        left_out, used = examples.left_out, sum(examples.lengths("ends"))
         if not examples:
-            raise BadInput(f"holds no searched state to be used (left out: {dict(left_out)})", file=data)
-        used = sum(len(e.tokens.ends) for e in examples)
+            raise BadInput(f"holds no searched state to be used (left out: {left_out})", file=data)
         return HeadTask(
             network,
             JointLoss(network, settings),
             examples,
-            [len(e.tokens.ids) for e in examples],
+            examples.lengths(),
             lambda batch: collate(batch, network, settings.packed_shape),
             used,
-            dict(left_out),
+            left_out,
             f"{used:,} searched states in {len(examples):,} sequences",
             [
                 "A policy with heads: P, the probability of each act, and V, the value of a state.",

@@ -9,11 +9,12 @@ one prefix, the better must score higher (Bradley and Terry 1952, doi 10.2307/23
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import pyarrow as pa
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from ..schemas.labels import agreed
 from .checkpoint import TrainResult
 from .heads import HeadSettings, HeadTask, train_heads
 from .progress import Progress
+from .tokens import depends_on, tokenised
 
 _COLUMNS = ["trace_id", "index", "question", "prefix", "step", "markup", "q", "hard", "judge"]
 _UNLABELLED = -1.0
@@ -75,6 +77,29 @@ class Example:
     groups: list[int]
 
 
+class ExampleCodec:
+    """Examples as rows of the token cache."""
+
+    schema = pa.schema(
+        {
+            "question": pa.string(),
+            "ids": pa.list_(pa.int32()),
+            "prompt_end": pa.int32(),
+            "ends": pa.list_(pa.int32()),
+            "targets": pa.list_(pa.float64()),
+            "groups": pa.list_(pa.int64()),
+        }
+    )
+
+    def to_row(self, example: Example) -> dict[str, Any]:
+        kept = {"question": example.question, "targets": example.targets, "groups": example.groups}
+        return kept | asdict(example.tokens)
+
+    def of_row(self, row: dict[str, Any]) -> Example:
+        tokens = EncodedSteps(row["ids"].tolist(), row["prompt_end"], row["ends"].tolist())
+        return Example(row["question"], tokens, row["targets"].tolist(), row["groups"].tolist())
+
+
 class StepLoss(nn.Module):
     """A reward model and its loss: of steps, and of pairs within a group."""
 
@@ -120,25 +145,32 @@ def train_prm(
 
     def prepare(init: str, rows: Iterable[dict[str, Any]]) -> HeadTask:
         model = RewardModel.open(init, settings.device, torch.float32, reads_state=settings.reads_state)
-        left_out: Counter[str] = Counter()
-        steps = agreeing(rows, left_out) if settings.consensus else rows
-        labelled = list(labelled_rows(steps, model.input, settings.targets, left_out))
-        examples = encode(labelled, model, left_out, settings.ranking)
+
+        def build(left_out: Counter[str]) -> list[Example]:
+            steps = agreeing(rows, left_out) if settings.consensus else rows
+            labelled = list(labelled_rows(steps, model.input, settings.targets, left_out))
+            examples = encode(labelled, model, left_out, settings.ranking)
+            used, given = (sum(len(x.targets) for x in xs) for xs in (examples, labelled))
+            assert used + left_out["beyond the context"] == given, "a label was lost"
+            return examples
+
+        whose = depends_on("prm", data, model.tokenizer, model.context, settings)
+        examples = tokenised(whose | {"input": model.input}, ExampleCodec(), build)
+        left_out, used = examples.left_out, sum(examples.lengths("ends"))
         if not examples:
-            raise BadInput(f"holds no labelled step that can be used (left out: {dict(left_out)})", file=data)
-        used = sum(len(e.targets) for e in examples)
-        given = sum(len(r.targets) for r in labelled)
-        assert used + left_out["beyond the context"] == given, "a label was lost"
+            raise BadInput(f"holds no labelled step that can be used (left out: {left_out})", file=data)
         ranked = settings.ranking != "none" and settings.ranking_weight
-        bundles = bundled(examples, settings.tokens_per_batch) if ranked else [[e] for e in examples]
+        bundles = bundled(examples, settings.tokens_per_batch) if ranked else []
         return HeadTask(
             model,
             StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
-            bundles,
-            [max(len(e.tokens.ids) for e in bundle) * len(bundle) for bundle in bundles],
-            lambda batch: collate([e for bundle in batch for e in bundle], model, settings.packed_shape),
+            bundles or examples,
+            [max(len(e.tokens.ids) for e in b) * len(b) for b in bundles] or examples.lengths(),
+            lambda batch: collate(
+                [e for bundle in batch for e in bundle] if ranked else batch, model, settings.packed_shape
+            ),
             used,
-            dict(left_out),
+            left_out,
             f"{used:,} labelled steps in {len(examples):,} sequences",
             [
                 "A process reward model: the probability that a chain of thought is right so far, by step.",
@@ -218,7 +250,7 @@ def encode(
     return [e for same in examples.values() for e in same]
 
 
-def bundled(examples: list[Example], budget: int) -> list[list[Example]]:
+def bundled(examples: Iterable[Example], budget: int) -> list[list[Example]]:
     """Examples that must share a batch to be compared: those of one question, up to `budget` padded tokens.
 
     What exceeds it makes another bundle: pairs are lost then, never labels.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
@@ -30,6 +31,7 @@ from .progress import Progress
 from .reader import ShardReader
 from .select import SAMPLED, StepLabels, good_traces, some_of_each, weighted
 from .settings import TrainSettings, names
+from .tokens import depends_on, tokenised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -85,6 +87,18 @@ class Example:
     start: int
 
 
+class ExampleCodec:
+    """Examples as rows of the token cache."""
+
+    schema = pa.schema({"ids": pa.list_(pa.int32()), "start": pa.int32()})
+
+    def to_row(self, example: Example) -> dict[str, Any]:
+        return {"ids": example.ids, "start": example.start}
+
+    def of_row(self, row: dict[str, Any]) -> Example:
+        return Example(row["ids"], row["start"])
+
+
 def train_sft(
     data: Path,
     out: Path,
@@ -105,7 +119,6 @@ def train_sft(
     if (finished := open_folder(out, whose, fresh=fresh)) is not None:
         progress.note(f"{out} is finished already")
         return finished
-    left_out: Counter[str] = Counter()
     tokenizer: PreTrainedTokenizerBase
     dtype: torch.dtype | None
     if settings.init is None:
@@ -129,22 +142,27 @@ def train_sft(
         elif knows_tags(tokenizer):
             raise BadInput("this model writes act tags: give one that does not, or none", field="init")
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-    examples = list(encode(passing(data, settings, left_out), tokenizer, context, left_out))
+    examples = tokenised(
+        depends_on("sft", data, tokenizer, context, settings),
+        ExampleCodec(),
+        lambda left_out: encode(passing(data, settings, left_out), tokenizer, context, left_out),
+    )
+    lengths, left_out = examples.lengths(), examples.left_out
     if not examples:
-        raise BadInput(f"no trace passes the filters (left out: {dict(left_out)})", file=data)
-    progress.note(f"{len(examples):,} traces, {sum(len(e.ids) for e in examples):,} tokens")
+        raise BadInput(f"no trace passes the filters (left out: {left_out})", file=data)
+    progress.note(f"{len(examples):,} traces, {sum(lengths):,} tokens")
     pad = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
     done = fit(
         model,
         examples,
-        [len(e.ids) for e in examples],
+        lengths,
         lambda rows: collate(rows, pad, settings.packed_shape),
         settings,
         out,
         progress,
         trunk=model,
     )
-    result = TrainResult(out, len(examples), dict(left_out), done.steps, done.tokens, done.loss)
+    result = TrainResult(out, len(examples), left_out, done.steps, done.tokens, done.loss)
     model.config.use_cache = True
     if writes():
         save_model(model, tokenizer, out, dtype)
