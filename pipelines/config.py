@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from ..generators.code_reverse.asking import PolicyWriting
 from ..generators.completion import CompletionSettings
 from ..generators.families import FAMILIES, LEVELS
+from ..generators.lean_search.asking import Formalising
 from ..generators.search.settings import SearchSettings
 from ..labelers.abstractive import SummarySettings
 from ..labelers.rollouts import LabelSettings
@@ -103,13 +104,15 @@ class LeanSettings(Settings):
 
     `auto`: the embedded one where it is installed; `embedded`: that, or what needs it is rejected; `none`:
     records are told as they are. A search runs at most `budget` tactics for a statement; the policy proposes
-    `policy_samples` tactics for a state.
+    `policy_samples` tactics for a state. `formalise`: the policy states seeds' questions as theorems, whose
+    proofs are told too.
     """
 
     backend: Literal["auto", "embedded", "none"] = "auto"
     method: Literal["best_first", "mcts"] = "mcts"
     budget: int = Field(default=80, ge=1)
     policy_samples: int = Field(default=0, ge=0)
+    formalise: Formalising = Formalising()
 
 
 class ReverseSettings(Settings):

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..labelers.round_trip import Travelled
-from ..schemas import BadInput, SearchState, Source, Trace
+from ..schemas import BadInput, SearchState, Seed, Source, Trace
 from .config import Config, LeanSettings, ReverseSettings
 from .files import BadRow, Rows
 from .modules import MAX_BYTES, source_files
 
 if TYPE_CHECKING:
-    from ..generators.lean_search import Proposer
+    from ..generators.lean_search import Proposer, TacticSearch
     from ..generators.rejected import Rejected
     from ..generators.written import Written
     from ..models.policy import Policy
@@ -50,8 +50,8 @@ def read_lean_files(path: Path) -> Rows:
 
 @dataclass
 class LeanRows:
-    """What Lean rows gave: traces, the states of proof searches that they go through, what was rejected with
-    its reason, and what the policy wrote for them.
+    """What Lean gave for rows or seeds: traces, the states of proof searches that they go through, what was
+    rejected with its reason, and what the policy wrote for them.
     """
 
     traces: list[Trace] = field(default_factory=list)
@@ -73,15 +73,12 @@ def reverse_lean_rows(
     CoTs, each text of its that is refused being a rejection of its own.
     """
     from ..generators.lean_reverse import LeanSeed, informalise, read_lean_row, reverse
-    from ..generators.lean_search import PolicyProposer, TacticSearch, propose_generic, settled, tactic_states
+    from ..generators.lean_search import settled, tactic_states
     from ..generators.rejected import Rejected
 
     lean = settings.lean
     backend = open_lean(lean)
-    search = TacticSearch(method=lean.method, budget=lean.budget)
-    proposers: list[Proposer] = [propose_generic]
-    if policy is not None and lean.policy_samples:
-        proposers.append(PolicyProposer(policy, run_seed, lean.policy_samples))
+    search, proposers = _search(lean, run_seed, policy)
     done = LeanRows()
     ready: list[tuple[LeanSeed, Source, dict[str, Any]]] = []
     try:
@@ -110,6 +107,38 @@ def reverse_lean_rows(
     return done
 
 
+def formalise_seeds(seeds: Sequence[Seed], policy: "Policy", config: Config) -> LeanRows:
+    """Traces of seeds whose questions the policy states in Lean and whose statements are proved there."""
+    from ..generators.lean_search import formalise
+
+    lean, done = config.reverse.lean, LeanRows()
+    backend = open_lean(lean)
+    if backend is None:
+        done.rejected = [(s.source, "no Lean to hold a formal statement against", s.seed_id) for s in seeds]
+        return done
+    search, proposers = _search(lean, config.seed, policy)
+    try:
+        made = formalise(seeds, policy, backend, lean.formalise, config.seed, search, proposers)
+    finally:
+        backend.close()
+    done.rejected = [(seeds[place].source, why, text) for place, why, text in made.refused]
+    done.traces, done.states = made.traces, made.states
+    done.sampled, done.tokens = made.sampled, made.tokens
+    return done
+
+
+def _search(
+    lean: LeanSettings, run_seed: int, policy: "Policy | None"
+) -> "tuple[TacticSearch, list[Proposer]]":
+    """How proofs are looked for, and who proposes tactics."""
+    from ..generators.lean_search import PolicyProposer, TacticSearch, propose_generic
+
+    proposers: list[Proposer] = [propose_generic]
+    if policy is not None and lean.policy_samples:
+        proposers.append(PolicyProposer(policy, run_seed, lean.policy_samples))
+    return TacticSearch(method=lean.method, budget=lean.budget), proposers
+
+
 def _in_grammar(made: "Trace | Rejected") -> "Written":
     from ..generators.written import Written
 
@@ -130,11 +159,12 @@ def prove_back(traces: Sequence[Trace], policy: "Policy", config: Config) -> Tra
 
 
 def with_lean(config: Config) -> Config:
-    """The configuration with `auto` settled, where it has Lean rows: these depend on what is installed."""
+    """The configuration with `auto` settled, where Lean makes rows: these depend on what is installed."""
     from ..verifiers.lean import embedded_missing
 
     lean = config.reverse.lean
-    if lean.backend != "auto" or all(source.kind != "lean" for source in config.sources):
+    used = lean.formalise.share > 0 or any(source.kind == "lean" for source in config.sources)
+    if lean.backend != "auto" or not used:
         return config
     lean = lean.model_copy(update={"backend": "none" if embedded_missing() else "embedded"})
     return config.model_copy(update={"reverse": config.reverse.model_copy(update={"lean": lean})})

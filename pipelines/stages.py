@@ -34,6 +34,7 @@ from .config import Config
 from .devices import worker_device
 from .files import BadRow, quoted, write_json, write_jsonl
 from .judges import open_judge
+from .lean_rows import LeanRows, formalise_seeds, prove_back, reverse_lean_rows
 from .policies import Served, open_policy
 from .rubric import open_rubric
 from .shards import write_shard
@@ -234,12 +235,23 @@ def _complete(
         scorer=bench.scorer if searched else None,
         inventory=bench.inventory,
     )
+    formal = _formalise(job, shard, seeds, policy)
     sources = {s.seed_id: s.source for s in seeds}
-    _reject(job, shard, totals, [(sources[i], f"search: {why}", i) for i, why in found.stats.failed])
-    totals.tokens += found.stats.tokens
-    totals.search_states = len(found.states)
-    traces = merge([*own, *done.traces, *found.traces])
-    return (decide_open(traces, bench.rubric) if bench.rubric else traces), found.states
+    failed = [(sources[i], f"search: {why}", i) for i, why in found.stats.failed]
+    _reject(job, shard, totals, [*failed, *formal.rejected])
+    totals.sampled += formal.sampled
+    totals.tokens += found.stats.tokens + formal.tokens
+    states = [*found.states, *formal.states]
+    totals.search_states = len(states)
+    traces = merge([*own, *done.traces, *found.traces, *formal.traces])
+    return (decide_open(traces, bench.rubric) if bench.rubric else traces), states
+
+
+def _formalise(job: Job, shard: Shard, seeds: list[Seed], policy: Policy) -> LeanRows:
+    """A share of the seeds, stated and proved in Lean."""
+    share = job.config.reverse.lean.formalise.share if shard.kind == "seeds" else 0.0
+    chosen = [s for s in seeds if unit_interval(job.config.seed, s.seed_id, "formalise") < share]
+    return formalise_seeds(chosen, policy, job.config) if chosen else LeanRows()
 
 
 def _reverse_code(job: Job, shard: Shard, bench: Workbench, totals: Totals) -> list[Trace]:
@@ -264,8 +276,6 @@ def _reverse_lean(
     """CoTs behind proofs, and searched states; what cannot be reversed is written to `rejected/` with its
     reason.
     """
-    from .lean_rows import reverse_lean_rows
-
     rows = list(_rows(_seeds_path(job, shard)))
     sources = [Source.model_validate(row["source"]) for row in rows]
     settings = job.config.reverse
@@ -339,8 +349,6 @@ def _round_trips(config: Config, traces: list[Trace], policy: Policy, kind: str)
     """From CoTs back to what they were derived from, and how often that still holds."""
     settings = config.reverse.round_trip
     if kind == "lean":
-        from .lean_rows import prove_back
-
         return prove_back(traces, policy, config)
     from ..verifiers.code import CodeVerifier
 

@@ -1,5 +1,6 @@
 """Proof search: tactics as actions, by best-first search and by the tree search."""
 
+from .formalise import Formalised, formalise
 from .game import Attempt, BudgetSpent, Position, Proposer, TacticGame
 from .live import recorded, settled
 from .policy import PolicyProposer
@@ -11,6 +12,7 @@ from .targets import tactic_states
 __all__ = [
     "Attempt",
     "BudgetSpent",
+    "Formalised",
     "Found",
     "PolicyProposer",
     "Position",
@@ -18,6 +20,7 @@ __all__ = [
     "Proposer",
     "TacticGame",
     "TacticSearch",
+    "formalise",
     "generic",
     "propose_generic",
     "prove",
