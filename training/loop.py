@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
@@ -105,6 +107,7 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
+    gather(model)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     last = losses[-max(1, len(losses) // 10) :]
     done = Fit(
@@ -116,6 +119,23 @@ def fit(
     )
     progress.finished(done.steps, done.tokens, done.seconds, done.waited)
     return done
+
+
+def gather(model: nn.Module) -> None:
+    """Give the first process whole weights again where FSDP left each process a share of them.
+
+    All processes must call it. The model of the others is of no use afterwards.
+    """
+    if not any(isinstance(p, DTensor) for p in model.parameters()):
+        return
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    # Empty but in the first process.
+    whole: dict[str, Any] = get_model_state_dict(model, options=options)
+    made: dict[int, nn.Parameter] = {}  # tied weights stay tied
+    for name, share in list(model.named_parameters(remove_duplicate=False)) if whole else []:
+        made.setdefault(id(share), nn.Parameter(whole[name], requires_grad=share.requires_grad))
+        module, _, own_name = name.rpartition(".")
+        setattr(model.get_submodule(module), own_name, made[id(share)])
 
 
 def _prepare(trunk: PreTrainedModel, longest: int, settings: TrainSettings) -> None:
