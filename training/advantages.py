@@ -35,6 +35,18 @@ def gae(
     return out
 
 
+def of_siblings(errors: Tensor, groups: Tensor) -> Tensor:
+    """For each row (B,) the mean error of the others of its group; 0 for a row that is alone.
+
+    What the others of one start returned beyond their value there says how wrong that value is, and depends
+    on nothing that the row itself did: added to its values it leaves the gradient as unbiased as it was
+    (leave-one-out, Kool et al. 2019; arXiv 2402.14740).
+    """
+    n = torch.bincount(groups, minlength=1)[groups]
+    total = torch.zeros(len(n), dtype=errors.dtype).index_add_(0, groups, errors)[groups]
+    return torch.where(n > 1, (total - errors) / (n - 1).clamp(min=1), 0.0)
+
+
 def whitened(advantages: Tensor, mask: Tensor, moments: Tensor) -> Tensor:
     """Advantages (B, T) of mean 0 and variance 1 over the masked tokens of all processes.
 

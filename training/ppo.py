@@ -60,7 +60,7 @@ def train_ppo(
             f"minibatches of {accelerator.num_processes} processes",
             field="problems",
         )
-    device = str(accelerator.device)
+    device = str(accelerator.device) if cuda else "cpu"
     actions = (*inventory.names, END)
     network = PolicyValueModel.open(settings.init, actions, device, torch.float32).eval()
     dtype, left_out = network.stored_dtype, Counter[str]()

@@ -194,9 +194,16 @@ class Judges:
         return [[0.0 if isnan(p) else 2 * p - 1 for p in row] for row in scores]
 
     def _outcomes(self, traces: Sequence[Trace]) -> list[float]:
-        """+1 and -1 by the verifier; where it can't decide the ORM's score in [-1, 1], or `undecided`."""
+        """+1 and -1 by the verifier; where it can't decide the ORM's score in [-1, 1], or `undecided`.
+
+        Whoever says nothing has not answered, and loses as well: else silence would pay.
+        """
         rewards = [self.settings.undecided if t.reward is None else float(t.reward) for t in traces]
-        if self.orm is not None and (open_ones := [i for i, t in enumerate(traces) if t.reward is None]):
+        silent = [i for i, t in enumerate(traces) if not t.text]
+        for i in silent:
+            rewards[i] = -1.0
+        open_ones = [i for i, t in enumerate(traces) if t.reward is None and i not in silent]
+        if self.orm is not None and open_ones:
             marked = self.orm.input == "markup"
             texts = [
                 (t.question, markup.render(t.text, t.acts) if marked and t.acts else t.text)

@@ -39,6 +39,9 @@ class PPOSettings(CommonSettings):
 
     gamma: float = Field(1.0, gt=0, le=1)
     lam: float = Field(0.95, ge=0, le=1, description="lambda of the advantages")
+    siblings: bool = Field(
+        True, description="correct V by how the other rollouts of a start fared; with best_of 1"
+    )
     value_lam: float = Field(1.0, ge=0, le=1, description="lambda of what V is drawn to; 1: the game's end")
     epochs: int = Field(2, ge=1, description="passes over an iteration's rollouts")
     minibatches: int = Field(4, ge=1, description="optimiser steps per pass")

@@ -21,7 +21,7 @@ from ..models.local import LocalPolicy
 from ..models.policy_value import PolicyValueModel
 from ..models.sampling import token_scores
 from ..schemas import Outcome, generator, rng_key
-from .advantages import adapted, gae, penalised, whitened
+from .advantages import adapted, gae, of_siblings, penalised, whitened
 from .checkpoint import writes
 from .loop import CHECKPOINTS, lr_factor
 from .ppo_loss import Batch, PPOLoss, batch_of, before, part_of
@@ -151,6 +151,11 @@ class PPO:
         outcome = (batch["outcome"], batch["old_values"], batch["next_values"])
         beside = (shaping, batch["old_shaping"], batch["next_shaping"])
         rewards, values, following = (a + b for a, b in zip(outcome, beside, strict=True))
+        if settings.siblings and settings.best_of == 1:
+            at = torch.tensor([e.start for e in played])[:, None]
+            errors = gae(rewards, values, following, mask, settings.gamma, 1.0).gather(1, at)
+            mend = of_siblings(errors[:, 0], _groups(played))[:, None]
+            values, following = values + mend, following + mend * batch["goes_on"]
         advantages = gae(rewards, values, following, mask, settings.gamma, settings.lam, batch["cuts"])
         for name, parts in (("returns", outcome), ("shaping_returns", beside)):
             rewards, values, following = parts
@@ -276,6 +281,12 @@ def _counts(batch: Batch, rows: Sequence[int]) -> tuple[float, float, float]:
         float(batch["played"][rows].sum()),
         float((batch["acts"][rows] >= 0).sum()),
     )
+
+
+def _groups(episodes: Sequence[Episode]) -> Tensor:
+    """A number for each episode; those that begin alike share it."""
+    known: dict[tuple[int, ...], int] = {}
+    return torch.tensor([known.setdefault(tuple(e.ids[: e.start]), len(known)) for e in episodes])
 
 
 def _scores(trunk: nn.Module, part: Batch, temperature: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cotmill.training.advantages import adapted, gae, penalised, whitened
+from cotmill.training.advantages import adapted, gae, of_siblings, penalised, whitened
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -70,6 +70,12 @@ def test_shaping_by_a_potential_changes_no_advantage() -> None:
     shaped = rewards + next_potential - potential
     plain = gae(rewards, values, after, mask, 1.0, 0.9)
     torch.testing.assert_close(gae(shaped, values - potential, after - next_potential, mask, 1.0, 0.9), plain)
+
+
+def test_siblings_say_how_wrong_the_value_of_their_start_is() -> None:
+    """The mean of the others', never of one's own."""
+    errors, groups = torch.tensor([1.0, 2.0, 6.0, 5.0]), torch.tensor([0, 0, 0, 1])
+    assert of_siblings(errors, groups).tolist() == [4.0, 3.5, 1.5, 0.0]
 
 
 def test_whitening_is_over_the_tokens_of_all_processes() -> None:
