@@ -12,10 +12,6 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from cotmill.models.local import LocalPolicy
-from cotmill.training.ppo import train_ppo
-from cotmill.training.ppo_metrics import read_metrics
-from cotmill.training.ppo_settings import PPOSettings
-from cotmill.training.progress import Progress
 from cotmill.training.reader import ShardReader
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -78,25 +74,6 @@ def test_heads_train_on_two_processes(
     found = train("prm", run_folder, tmp_path / "prm", 2, *given)
     assert found["steps"] == 4
     assert (tmp_path / "prm" / "reward_head.safetensors").exists()
-
-
-def test_ppo_on_two_processes_draws_what_one_would(
-    policy: tuple[Path, dict[str, Any]], run_folder: Path, tmp_path: Path
-) -> None:
-    """Each writes its share of the rollouts; what the first reports is of all of them."""
-    few: dict[str, Any] = {
-        "iterations": 2, "problems": 4, "samples": 2, "minibatches": 2, "max_tokens": 30, "value_warmup": 0
-    }  # fmt: skip
-    given = [f"{k}={v}" for k, v in few.items()]
-    found = train("ppo", run_folder, tmp_path / "two", 2, f"init={policy[0]}", *given)
-    settings = PPOSettings(init=str(policy[0]), device="cpu", **few)
-    one = train_ppo(run_folder, tmp_path / "one", settings, progress=Progress(quiet=True))
-    assert found["steps"] == one.steps == 2 * 2 * 2
-    (a, b), (c, _) = read_metrics(tmp_path / "two"), read_metrics(tmp_path / "one")
-    for name in ("reward", "right", "length", "tokens", "entropy", "value_loss"):
-        assert a[name] == pytest.approx(c[name], rel=0.05), name
-    assert a["tokens"] + b["tokens"] == found["tokens"]
-    assert not (tmp_path / "two" / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("world", [2, 3])
