@@ -9,21 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.commands.config.config_args import load_config_from_file
-from accelerate.utils import DistributedType
 from cotmill.models.local import LocalPolicy
 from cotmill.training.reader import ShardReader
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 SFT = ("width=32", "layers=1", "context=128", "tokens_per_batch=512", "max_steps=12", "warmup_steps=2")
 
 
 def train(objective: str, data: Path, out: Path, processes: int, *given: str) -> dict[str, Any]:
     settings = [x for setting in given for x in ("--set", setting)]
     command = [
-        *TORCHRUN, f"--nproc-per-node={processes}",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
         "-m", "cotmill.pipelines.cli", "train", objective, "--data", str(data), "--out", str(out),
         "--device", "cpu", *settings,
     ]  # fmt: skip
