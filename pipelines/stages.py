@@ -147,7 +147,9 @@ class Workbench:
     def spent(self) -> tuple[Work, Counter[str]]:
         """What local policies computed and what the server counted, since this worker began."""
         work, tokens = Work(), Counter[str]()
-        for opened in (self.__dict__.get("policy"), *self.__dict__.get("_others", ())):
+        judges = (getattr(self.__dict__.get(who), "policy", None) for who in ("judge", "rubric"))
+        policies = (self.__dict__.get("policy"), *self.__dict__.get("_others", ()), *judges)
+        for opened in {id(policy): policy for policy in policies}.values():
             work += getattr(opened, "work", Work())
         if "_server" in self.__dict__:
             usage = self._server.usage
