@@ -244,7 +244,7 @@ def _symbols(term: Term, locals_: frozenset[str], power: int) -> str:
             return quoted(text)
         case Apply(function, arguments):
             return f"{_head(function, locals_)}({', '.join(_symbols(a, locals_, 0) for a in arguments)})"
-        case Field(subject, field) if field in _FIELDS:
+        case Field(subject, field) if field in _FIELDS and field not in locals_:
             return f"{field}({_symbols(subject, locals_, 0)})"
         case ListOf(items):
             return f"[{', '.join(_symbols(i, locals_, 0) for i in items)}]"
@@ -276,7 +276,7 @@ def _head(function: Term, locals_: frozenset[str]) -> str:
     match function:
         case Name(text) if text in locals_:
             return text
-        case Name(text) if text in _FUNCTIONS:
+        case Name(text) if text in _FUNCTIONS and _FUNCTIONS[text] not in locals_:
             return _FUNCTIONS[text]
     raise Unreadable("an unknown function")
 

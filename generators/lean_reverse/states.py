@@ -6,6 +6,8 @@ from dataclasses import dataclass
 _NO_GOALS = {"", "no goals", "goals accomplished"}
 _HYPOTHESIS = re.compile(r"^(?P<names>[^\s:()]+(?: [^\s:()]+)*) :(?P<equal>=)? ?(?P<type>.*)$", re.DOTALL)
 
+_BINDS = re.compile(r"(?<![\w.'])(?:let|have|match|fun|if|show)(?![\w'])")
+
 
 class BadState(ValueError):
     """The text is not a tactic state."""
@@ -62,8 +64,13 @@ def _goal(block: str) -> Goal:
         match = _HYPOTHESIS.match(entry)
         if match is None:
             raise BadState(f"not a hypothesis: {entry[:60]!r}")
-        type_, _, value = match["type"].partition(" := ")
-        hypotheses += [
-            Hypothesis(name, type_.strip(), value.strip() or None) for name in match["names"].split(" ")
-        ]
+        type_, value = _typed(match["type"])
+        hypotheses += [Hypothesis(name, type_, value) for name in match["names"].split(" ")]
     return Goal(tag, tuple(hypotheses), entries[-1].removeprefix("⊢").strip())
+
+
+def _typed(text: str) -> tuple[str, str | None]:
+    """A type, and the value of a local definition; a `:=` inside a term defines nothing here."""
+    type_, _, value = text.partition(" := ")
+    inside = _BINDS.search(type_) or any(type_.count(a) != type_.count(b) for a, b in ("()", "[]", "{}"))
+    return (text.strip(), None) if inside or not value else (type_.strip(), value.strip())

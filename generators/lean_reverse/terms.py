@@ -90,6 +90,8 @@ _TOKEN = re.compile(
     r"|(?P<operator>=>|↔|→|∨|∧|¬|\|\||&&|==|!=|=|≠|<|≤|>|≥|∣|∈|∉|\+\+|\+|-|::|\*|/|%|\^|∘|!|↑|∀|∃|λ"
     r"|\.[A-Za-z_]\w*|[()\[\],:{}]))"
 )
+# `xs[i]` takes an entry, `f [i]` applies a function.
+_INDEX = re.compile(r"[\w'!?✝)\]]\[")
 _KEYWORDS = {"fun", "let", "have", "if", "then", "else", "match", "with", "do", "show", "by", "from", "in"}
 
 
@@ -108,6 +110,8 @@ def parse_term(text: str) -> Term:
 def _tokens(text: str) -> list[tuple[str, str]]:
     tokens, at = [], 0
     text = text.rstrip()
+    if _INDEX.search(text):
+        raise Unreadable("an index")
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:

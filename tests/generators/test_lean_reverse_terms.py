@@ -141,3 +141,30 @@ def test_states_are_read_as_lean_prints_them():
 def test_other_texts_are_no_states(state):
     with pytest.raises(BadState):
         parse_state(state)
+
+
+@pytest.mark.parametrize("text", ["xs[0] = 1", "xs[n]! = xs[m]!", "(xs ++ ys)[0] = 1", "m[n][n] = 2"])
+def test_an_entry_is_not_told_as_a_function_applied_to_a_list(text):
+    assert say(text, frozenset({"xs", "ys", "m", "n"})) == f"`{text}`"
+    assert say("f [0] = 1", frozenset({"f"})) == "f([0]) = 1"
+
+
+@pytest.mark.parametrize(("text", "local"), [("xs.length = 3", "length"), ("List.map f xs = xs", "map")])
+def test_a_word_that_is_also_a_variables_name_is_not_used_for_something_else(text, local):
+    assert "`" not in say(text, frozenset({"xs", "f"}))
+    assert "`" in say(text, frozenset({"xs", "f", local}))
+
+
+@pytest.mark.parametrize(
+    ("line", "type_", "value"),
+    [
+        ("x : Nat := 2", "Nat", "2"),
+        ("h : have x := 2;\n  x + x = 4", "have x := 2; x + x = 4", None),
+        ("h : f (n := 3) = 2", "f (n := 3) = 2", None),
+        ("h : let y := 1;\n  y = 1", "let y := 1; y = 1", None),
+        ("letter : Nat := 2", "Nat", "2"),
+    ],
+)
+def test_only_a_local_definition_has_a_value(line, type_, value):
+    [goal] = parse_state(f"{line}\n⊢ True")
+    assert [(h.type, h.value) for h in goal.hypotheses] == [(type_, value)]
