@@ -55,13 +55,16 @@ class FamilySource(Settings):
 
 
 class FileSource(Settings):
-    """Rows of a file. `cotmill:NAME` is a file that ships with the package.
+    """Rows of a file, or of a data set: a folder that `datasets` opens, or a hub name.
 
-    `roll_out: false` takes the rows as they are, without completions or labels.
+    `cotmill:NAME` is a file that ships with the package. Of a data set one `split` is read, where there are
+    several of its `subset`. `roll_out: false` takes the rows as they are, without completions or labels.
     """
 
     kind: Literal["seeds", "traces", "code", "lean"]
     path: str
+    subset: str | None = None
+    split: str = "train"
     roll_out: bool = True
 
 

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..schemas import BadInput
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 MAX_LINE_BYTES = 4 << 20
 MAX_DEPTH = 64
@@ -126,19 +129,24 @@ def _parquet(path: Path) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    line = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
-            for i in range(batch.num_rows):
-                line += 1
-                try:
-                    row = batch.slice(i, 1).to_pylist()[0]
-                except (ValueError, OverflowError) as e:
-                    yield line, BadRow(line, f"holds what Python cannot: {e}")
-                else:
-                    yield line, _checked(line, _json_value(row))
+        yield from table_rows(pq.ParquetFile(path).iter_batches(batch_size=256))
     except pa.ArrowException as e:
         raise BadInput("not a Parquet file, or a damaged one", file=path) from e
+
+
+def table_rows(batches: Iterable["RecordBatch"]) -> Rows:
+    """The rows of Arrow's record batches, each with its number from 1, as JSON has them."""
+    line = 0
+    for batch in batches:
+        for i in range(batch.num_rows):
+            line += 1
+            try:
+                row = batch.slice(i, 1).to_pylist()[0]
+            except (ValueError, OverflowError) as e:
+                yield line, BadRow(line, f"holds what Python cannot: {e}")
+            else:
+                yield line, _checked(line, _json_value(row))
 
 
 def _json_value(value: Any) -> Any:

@@ -22,7 +22,8 @@ from ..schemas import (
     split_steps,
 )
 from .config import Config, FamilySource, FileSource, resolve
-from .files import BadRow, quoted, read_rows, sha256, write_jsonl
+from .files import BadRow, Rows, quoted, read_rows, sha256, write_jsonl
+from .hub import dataset_digest, dataset_rows, is_dataset, open_dataset
 from .lean_rows import read_lean_files
 from .modules import folder_digest, read_modules
 
@@ -57,23 +58,31 @@ class Read:
 
 
 def input_digests(config: Config, base: Path) -> dict[str, str]:
-    """The sha256 of every input file by its configured path; raises BadInput for a missing one."""
-    paths = [s.path for s in config.sources if isinstance(s, FileSource)]
-    kinds = {s.path: s.kind for s in config.sources if isinstance(s, FileSource)}
-    if config.inventory is not None:
-        paths.append(config.inventory)
-    if config.labels.judge.prompt is not None:
-        paths.append(config.labels.judge.prompt)
-    digests = {}
-    for path in paths:
-        file = resolve(path, base)
-        if file.is_dir() and (pattern := _PATTERNS.get(kinds.get(path, ""))):
-            digests[path] = folder_digest(file, pattern)
-            continue
-        if not file.is_file():
-            raise BadInput("no such file" if not file.exists() else "is not a file", file=path)
-        digests[path] = sha256(file)
+    """The hash of every input by its configured path; raises BadInput for one that is not there."""
+    digests: dict[str, str] = {}
+    for source in config.sources:
+        if isinstance(source, FileSource):  # splits of one data set share its path
+            before = digests.get(source.path, "")
+            digests[source.path] = before + _source_digest(source, base)
+    for path in (config.inventory, config.labels.judge.prompt):
+        if path is not None:
+            digests[path] = _file_digest(path, resolve(path, base))
     return digests
+
+
+def _source_digest(source: FileSource, base: Path) -> str:
+    file = resolve(source.path, base)
+    if file.is_dir() and (pattern := _PATTERNS.get(source.kind)):
+        return folder_digest(file, pattern)
+    if is_dataset(source.path, file):
+        return dataset_digest(open_dataset(source.path, file, source.subset, source.split))
+    return _file_digest(source.path, file)
+
+
+def _file_digest(path: str, file: Path) -> str:
+    if not file.is_file():
+        raise BadInput("no such file" if not file.exists() else "is not a file", file=path)
+    return sha256(file)
 
 
 def write_shards(config: Config, base: Path, folder: Path) -> Read:
@@ -87,7 +96,7 @@ def write_shards(config: Config, base: Path, folder: Path) -> Read:
         rows = (
             _family_rows(source, config.seed, seen)
             if isinstance(source, FamilySource)
-            else _file_rows(source, resolve(source.path, base), read, seen, config.max_rejected)
+            else _file_rows(source, base, read, seen, config.max_rejected)
         )
         batch: list[dict[str, Any]] = []
         for row in rows:
@@ -135,14 +144,13 @@ def _family_rows(source: FamilySource, run_seed: int, seen: set[str]) -> Iterato
 
 
 def _file_rows(
-    source: FileSource, path: Path, read: Read, seen: set[str], max_rejected: float
+    source: FileSource, base: Path, read: Read, seen: set[str], max_rejected: float
 ) -> Iterator[dict[str, Any]]:
     total = bad = 0
     first: BadInput | None = None
-    name = path.name.encode("utf-8", "replace").decode()
-    own = path.is_dir() or f"*{path.suffix}" == _PATTERNS.get(source.kind)
-    readers = {"code": read_modules, "lean": read_lean_files}
-    for line, row in readers.get(source.kind, read_rows)(path) if own else read_rows(path):
+    path = resolve(source.path, base)
+    name = (path.name if path.exists() else source.path).encode("utf-8", "replace").decode()
+    for line, row in _rows_of(source, path):
         total += 1
         try:
             if isinstance(row, BadRow):
@@ -170,6 +178,15 @@ def _file_rows(
             line=first.line,
             field=first.field,
         )
+
+
+def _rows_of(source: FileSource, path: Path) -> Rows:
+    own = _PATTERNS.get(source.kind)
+    if own is not None and (path.is_dir() or f"*{path.suffix}" == own):
+        return {"code": read_modules, "lean": read_lean_files}[source.kind](path)
+    if is_dataset(source.path, path):
+        return dataset_rows(open_dataset(source.path, path, source.subset, source.split))
+    return read_rows(path)
 
 
 def _taken(kind: str, row: dict[str, Any], name: str, line: int) -> tuple[dict[str, Any], str]:

@@ -379,7 +379,7 @@ def test_digests_follow_the_content(tmp_path: Path) -> None:
     assert input_digests(config(source), tmp_path) != before
 
 
-@pytest.mark.parametrize(("name", "what"), [("absent.jsonl", "no such file"), ("folder", "is not a file")])
+@pytest.mark.parametrize(("name", "what"), [("absent.jsonl", "no such file"), ("folder", "cannot open it")])
 def test_a_missing_input_is_refused_by_name(name: str, what: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match=what) as e:
@@ -396,3 +396,51 @@ def test_a_folder_of_lean_files_gives_a_row_for_each_proof_by_tactics(tmp_path: 
     assert isinstance(rows[0], dict)
     assert (rows[0]["full_name"], rows[0]["id"]) == ("a", "A.lean")
     assert getattr(rows[1], "reason", "") == "B.lean: b: not a proof by tactics"
+
+
+def test_a_folder_that_datasets_opens_is_read_like_its_files(tmp_path: Path) -> None:
+    rows = [row(i) for i in range(3)]
+    write(tmp_path / "file.jsonl", *rows)
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "train.jsonl", *rows)
+    write(tmp_path / "set" / "test.jsonl", row(7))
+    made = {}
+    for name, source in {
+        "file": {"path": "file.jsonl"}, "set": {"path": "set"}, "test": {"path": "set", "split": "test"},
+    }.items():  # fmt: skip
+        whole = config({"kind": "seeds"} | source)
+        assert write_shards(whole, tmp_path, tmp_path / name / "shards").refusal is None
+        made[name] = [seed["question"] for seed in shard(tmp_path / name, 0)]
+    assert made["set"] == made["file"]
+    assert made["test"] == [row(7)["question"]]
+    splits = [{"kind": "seeds", "path": "set", "split": s} for s in ("train", "test")]
+    one, both = (input_digests(config(*some), tmp_path)["set"] for some in (splits[:1], splits))
+    assert both.startswith(one)
+    assert both != one
+
+
+def test_what_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
+    import datasets
+
+    data = datasets.Dataset.from_list([row(i) for i in range(3)])
+    data.save_to_disk(str(tmp_path / "one"))
+    datasets.DatasetDict({"train": data, "test": data.select([0])}).save_to_disk(str(tmp_path / "two"))
+    source = {"kind": "seeds", "path": "one"}
+    read = write_shards(config(source), tmp_path, tmp_path / "a")
+    assert read.seeds == 3
+    source |= {"path": "two", "split": "test"}
+    assert write_shards(config(source), tmp_path, tmp_path / "b").seeds == 1
+    with pytest.raises(BadInput, match="has no split 'dev'"):
+        input_digests(config(source | {"split": "dev"}), tmp_path)
+
+
+def test_a_name_that_the_hub_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def unknown(path: str, name: str | None, split: str) -> None:
+        raise datasets.exceptions.DatasetNotFoundError(f"no {path}, {name}, {split}")
+
+    monkeypatch.setattr(datasets, "load_dataset", unknown)
+    source = {"kind": "seeds", "path": "someone/problems", "subset": "main", "split": "test"}
+    with pytest.raises(BadInput, match=r"nor a data set of the hub \(no someone/problems, main, test\)"):
+        input_digests(config(source), tmp_path)
