@@ -71,6 +71,10 @@ class PhraseBook:
         usable = self._usable(kind, slots)
         return _draw(usable[int(rng.integers(len(usable)))].nodes, slots, rng)
 
+    def sayable(self, kind: str, slots: Slots) -> bool:
+        """Whether there is a way to say it with these values."""
+        return any(all(slots.get(n) for n in t.needs) for t in self.kinds[kind].templates)
+
     def recognises(self, kind: str, slots: Slots, text: str) -> bool:
         """Whether `text` is a way to say just this."""
         return any(

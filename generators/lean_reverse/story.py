@@ -4,8 +4,9 @@ Nothing here is drawn at random: the same trace gives the same story, which the 
 reads the text against.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .english import introduce, is_fact, names_of, quoted, say, say_target, state_facts
 from .failures import explain
@@ -126,16 +127,29 @@ class _Narrator:
             self.paragraphs.append(Paragraph(said, right, rests_on))
 
     def walk(self, nodes: Sequence[Node]) -> None:
+        """Tactic by tactic; one whose inside cannot be followed is told from the states around it alone."""
         for node in nodes:
             if not node.before:
                 continue
-            if node.is_bullet:
-                self.walk(node.children)
-                continue
-            goal = node.before[0]
-            opening = self._open(goal, node)
-            opening = self._attempts(node, goal, opening)
-            self._move(node, goal, opening)
+            said, pending, current = len(self.paragraphs), list(self.pending), self.current
+            known, failed = set(self.known), list(self.failed)
+            try:
+                self._tell(node)
+            except Incomplete:
+                if not node.children:
+                    raise
+                del self.paragraphs[said:]
+                self.pending, self.current, self.known, self.failed = pending, current, known, failed
+                self._tell(replace(node, children=()))
+
+    def _tell(self, node: Node) -> None:
+        if node.is_bullet:
+            self.walk(node.children)
+            return
+        goal = node.before[0]
+        opening = self._open(goal, node)
+        opening = self._attempts(node, goal, opening)
+        self._move(node, goal, opening)
 
     def _open(self, goal: Goal, node: Node) -> list[Said]:
         """Turns to the goal where it isn't the one in hand."""
@@ -239,6 +253,8 @@ class _Narrator:
 
     def _lemma(self, node: Node, goal: Goal, after: Goal, entries: list[Goal], opening: list[Said]) -> None:
         new = new_in(after, goal)
+        if not new:
+            raise Incomplete("nothing comes out of a lemma")
         slots = {"tac": head_line(node.tactic), **describe(new, after)}
         slots["claim"] = "; ".join(say_target(g) for g in entries)
         self.add(*opening, Said("lemma", slots, node.index))
@@ -334,7 +350,7 @@ def _value(pending: _Pending) -> str:
 
 def _subject(node: Node) -> str:
     """The variable or hypothesis that a case split is about, as it is written."""
-    words = " ".join(node.tactic.split()).split(" with ")[0].split(" ")
+    words = re.split(r" (?:with|using|generalizing) ", " ".join(node.tactic.split()))[0].split(" ")
     return " ".join(words[1:]).split(" : ")[-1] if words[0] in _TAKES_CASES else ""
 
 
@@ -370,7 +386,8 @@ def _plan(roots: Sequence[Node], goal: Goal) -> Said:
     slots = {"goal": say_target(goal)}
     inducts = next((n for n in roots if n.head.startswith("induction")), None)
     if inducts:
-        return Said("plan_induction", {**slots, "subject": _subject(inducts)})
+        kind = "plan_induction_by" if " using " in inducts.tactic else "plan_induction"
+        return Said(kind, {**slots, "subject": _subject(inducts)})
     splits = next((n for n in roots if n.head in (*_TAKES_CASES, "by_cases")), None)
     if "calc" in heads:
         return Said("plan_calc", slots)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from .rows import TracedTactic
 from .states import Goal, parse_state
 
+# What these run may fail, or be run again and again.
+_TRIES = ("first ", "first\n", "repeat ", "repeat' ", "try ", "iterate ", "any_goals ", "(")
 _BULLETS = ("·", ".", "case ", "next", "focus", "all_goals", "any_goals")
 
 
@@ -74,19 +76,25 @@ def _node(traced: Sequence[TracedTactic], at: int) -> tuple[Node, int]:
     text, position, index = _squash(own.tactic), 0, at
     if _combines(own.tactic) and (combined := _combined(traced, at)):
         return combined
-    structured = "\n" in own.tactic or " by " in text or "=>" in text or own.tactic.startswith(_BULLETS)
+    tries = own.tactic.startswith(_TRIES)
+    marked = "\n" in own.tactic or " by " in text or "=>" in text or own.tactic.startswith(_BULLETS)
     children: list[Node] = []
     at += 1
-    while structured and at < len(traced):
+    while (marked or tries) and at < len(traced):
         inner = _squash(traced[at].tactic)
         found = text.find(inner, position)
-        if found < 0 or len(inner) >= len(text):
+        if found < 0 or len(inner) >= len(text) or (tries and _follows(own, traced[at])):
             break
         child, at = _node(traced, at)
         children.append(child)
-        position = found + len(inner)
+        position = 0 if tries else found + len(inner)
     state = parse_state(own.state_before), parse_state(own.state_after)
     return Node(index, own.tactic, *state, tuple(children)), at
+
+
+def _follows(own: TracedTactic, next_: TracedTactic) -> bool:
+    """Whether the next tactic begins where this one ended."""
+    return next_.state_before == own.state_after != own.state_before
 
 
 def _combines(tactic: str) -> bool:

@@ -59,9 +59,12 @@ def story_of(seed: LeanSeed) -> list[Paragraph] | str:
     if not seed.traced:
         return "no recorded tactic states, and no Lean backend to make them"
     try:
-        return tell(seed)
+        story = tell(seed)
     except (BadState, Incomplete) as e:
         return f"not a readable recorded proof: {e}"
+    book = PhraseBook.load(PHRASES)
+    unsayable = (s.kind for p in story for s in p.said if not book.sayable(s.kind, s.slots))
+    return next((f"no words for what a tactic did: {kind}" for kind in unsayable), story)
 
 
 def verifier_of(seed: LeanSeed) -> str:

@@ -84,6 +84,8 @@ def _replayed(seed: LeanSeed, backend: LeanBackend) -> LeanSeed | Rejected:
         if not audit.proved:
             return _unproved(seed, audit)
         traced = _states(code, backend, _before(seed).count("\n"))
+        if not traced:
+            raise LeanLost("its trace is empty")
     except (BadInput, BadState) as e:
         return seed if seed.traced else Rejected(f"the statement cannot be read: {e}", row)
     except (LeanLost, LeanUnavailable) as e:
