@@ -37,19 +37,20 @@ sources:
   - {kind: families, count: 4000, levels: [1, 2], mistake_rate: 0.0, roll_out: false}
 shards: {seeds_per_shard: 2000, validation_share: 0.02}
 """
+TEMPERATURE = 0.7
 SETTINGS = (
     "prm=embedded", "iterations=24", "problems=64", "samples=8", "max_tokens=200", "epochs=1",
-    "lr=0.0004", "head_lr=0.003", "lam=0.97", "process_weight=1.0",
+    f"temperature={TEMPERATURE}", "lr=0.0004", "head_lr=0.003", "lam=0.97",
 )  # fmt: skip
 HELDOUT, SAMPLES, RESAMPLES = 400, 4, 2000
 SHOWN = ("reward", "right", "process", "kl", "clipped", "explained_variance", "entropy", "length")
 
 
 def accuracy(model: str, problems: list[Seed]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each problem's share of right answers among samples at temperature 1, and whether greedy is right."""
+    """Each problem's share of right answers among samples at TEMPERATURE, and whether greedy is right."""
     policy = LocalPolicy.load(model, "cpu")
     found = []
-    for temperature, n in ((1.0, SAMPLES), (0.0, 1)):
+    for temperature, n in ((TEMPERATURE, SAMPLES), (0.0, 1)):
         requests = [
             SampleRequest(policy.prompt(p.question), f"heldout {i}", n, 200, temperature)
             for i, p in enumerate(problems)

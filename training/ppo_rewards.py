@@ -98,12 +98,15 @@ class Judges:
         self._actions = {name: i for i, name in enumerate(network.actions)}
 
     def score(self, prefixes: Sequence[tuple[str, str]]) -> list[float]:
-        """How good (question, chain of thought so far) pairs are, in [-1, 1]: the PRM's word, else V's."""
+        """How good (question, chain of thought so far) pairs are, in [-1, 1]: the PRM's word, else V's.
+
+        To the PRM a chain of thought without a step is the worst: it is malformed, or says nothing.
+        """
         if self.prm is None:
             return [opinion.value for opinion in self.network.opinions(prefixes)]
         readings = [Reading.of(body, self.network.input == "markup") for _, body in prefixes]
-        scores = self._steps([(q, r) for (q, _), r in zip(prefixes, readings, strict=True)])
-        return [s[-1] if s else 0.0 for s in scores]
+        scores = _steps(self.prm, [(q, r) for (q, _), r in zip(prefixes, readings, strict=True)])
+        return [s[-1] if s else -1.0 for s in scores]
 
     def episodes(self, rollouts: Sequence[Rollout], roller: Roller) -> list[Episode]:
         """Each rollout as an episode with its rewards; behind them all the candidates not chosen."""
@@ -118,7 +121,8 @@ class Judges:
         readings = [Reading.of(body, roller.tags) for body in played]
         scores: list[list[float]] = [[] for _ in rollouts]
         if self.prm is not None and self.settings.best_of == 1:
-            scores = self._steps([(r.start.question, x) for r, x in zip(rollouts, readings, strict=True)])
+            asked = [(r.start.question, x) for r, x in zip(rollouts, readings, strict=True)]
+            scores = _steps(self.prm, asked)
         out = [
             self._played(rollout, reading, s, roller, reward, trace.outcome)
             for rollout, reading, s, reward, trace in zip(
@@ -187,19 +191,13 @@ class Judges:
             out.append((last, -weight * before))
         return out
 
-    def _steps(self, rows: Sequence[tuple[str, Reading]]) -> list[list[float]]:
-        """The PRM's scores in [-1, 1] of (question, reading) pairs' steps; 0 for one beyond its context."""
-        assert self.prm is not None
-        scores = self.prm.score_steps([self.prm.row(q, r.text, r.acts, r.ends) for q, r in rows])
-        return [[0.0 if isnan(p) else 2 * p - 1 for p in row] for row in scores]
-
     def _outcomes(self, traces: Sequence[Trace]) -> list[float]:
         """+1 and -1 by the verifier; where it can't decide the ORM's score in [-1, 1], or `undecided`.
 
         Whoever says nothing has not answered, and loses as well: else silence would pay.
         """
         rewards = [self.settings.undecided if t.reward is None else float(t.reward) for t in traces]
-        silent = [i for i, t in enumerate(traces) if not t.text]
+        silent = {i for i, t in enumerate(traces) if not t.text}
         for i in silent:
             rewards[i] = -1.0
         open_ones = [i for i, t in enumerate(traces) if t.reward is None and i not in silent]
@@ -212,6 +210,12 @@ class Judges:
             for i, p in zip(open_ones, self.orm.score_traces(texts), strict=True):
                 rewards[i] = rewards[i] if isnan(p) else 2 * p - 1
         return rewards
+
+
+def _steps(prm: RewardModel, rows: Sequence[tuple[str, Reading]]) -> list[list[float]]:
+    """Its scores in [-1, 1] of (question, reading) pairs' steps; 0 for a step beyond its context."""
+    scores = prm.score_steps([prm.row(q, r.text, r.acts, r.ends) for q, r in rows])
+    return [[0.0 if isnan(p) else 2 * p - 1 for p in row] for row in scores]
 
 
 def _last(marks: Sequence[tuple[int, float]], start: int) -> float:

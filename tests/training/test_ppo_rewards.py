@@ -190,6 +190,18 @@ def test_malformed_markup_has_no_steps_and_loses(network: PolicyValueModel, veri
     assert (episode.process, episode.acts, episode.outcome) == ([], [], -1)
 
 
+def test_candidates_are_judged_by_the_reward_model_else_by_v(
+    network: PolicyValueModel, verifier: MathVerifier
+) -> None:
+    """By the score of their last step; who is malformed is the worst."""
+    good = "<Think_Start>" + MARKED.removesuffix("<Think_End>")
+    torn = good.replace("<ACT_Plan_End>", "")
+    states = [(QUESTION, good), (QUESTION, torn)]
+    assert judges(network, verifier, (0.9, 0.2)).score(states) == pytest.approx([-0.6, -1.0])
+    by_v = judges(network, verifier).score(states)
+    assert by_v == [o.value for o in network.opinions(states)]
+
+
 def test_a_candidate_beside_is_judged_from_where_it_stood(
     network: PolicyValueModel, verifier: MathVerifier
 ) -> None:
