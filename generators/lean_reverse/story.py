@@ -215,7 +215,7 @@ class _Narrator:
 
     def _structured(self, node: Node, goal: Goal, opening: list[Said]) -> None:
         entries = entry_goals(node.children)
-        opened = node.opened
+        opened, outside = node.opened, list(self.pending)
         slots = {"tac": head_line(node.tactic), "goal": say_target(goal)}
         if node.head in _TAKES_CASES and not opened:
             self._cases(node, goal, entries, opening)
@@ -225,14 +225,14 @@ class _Narrator:
             self._wait(entries, goal, "link", node)
             self.current = None
         elif node.head in _STATES_LEMMA and opened and len(opened) == 1:
-            self._lemma(node, goal, opened[0], entries, opening)
+            self._lemma(node, goal, opened[0], entries, opening, outside)
             return
         else:
             self._with_sides(node, goal, entries, opening)
         self.walk(node.children)
         if opened is None:
             raise Incomplete("a block changes goals outside it")
-        self._settle(entries, opened, goal, node)
+        self._settle(opened, goal, node, outside)
 
     def _cases(self, node: Node, goal: Goal, entries: list[Goal], opening: list[Said]) -> None:
         subject = _subject(node)
@@ -251,7 +251,15 @@ class _Narrator:
         self._wait(entries, goal, "induction" if induction else "case", node, subject)
         self.current = None
 
-    def _lemma(self, node: Node, goal: Goal, after: Goal, entries: list[Goal], opening: list[Said]) -> None:
+    def _lemma(
+        self,
+        node: Node,
+        goal: Goal,
+        after: Goal,
+        entries: list[Goal],
+        opening: list[Said],
+        outside: list[_Pending],
+    ) -> None:
         new = new_in(after, goal)
         if not new:
             raise Incomplete("nothing comes out of a lemma")
@@ -265,7 +273,7 @@ class _Narrator:
             self.current = None
         self.walk(node.children)
         self.add(Said("lemma_done", {**slots, "goal": say_target(after)}, node.index))
-        self._settle(entries, (after,), goal, node)
+        self._settle((after,), goal, node, outside)
 
     def _with_sides(self, node: Node, goal: Goal, entries: list[Goal], opening: list[Said]) -> None:
         """A term or tactic whose gaps are filled by tactics of their own."""
@@ -282,8 +290,9 @@ class _Narrator:
             self._wait(entries, goal, "side", node)
             self.current = None
 
-    def _settle(self, entries: list[Goal], opened: Sequence[Goal], goal: Goal, node: Node) -> None:
-        if self.current is not None or any(p.goal.same(e) for p in self.pending for e in entries):
+    def _settle(self, opened: Sequence[Goal], goal: Goal, node: Node, outside: list[_Pending]) -> None:
+        """What is left after a block: of the goals that waited before it all, of its own none."""
+        if self.current is not None or any(p not in outside for p in self.pending):
             raise Incomplete("a block ends before its goals are closed")
         self.current = opened[0] if len(opened) == 1 else None
         if len(opened) > 1:

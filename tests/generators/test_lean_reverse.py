@@ -214,3 +214,62 @@ def test_a_mark_on_the_wrong_step_is_refused():
     trace = trace_of(named("or_swap"))
     steps = tuple(s.model_copy(update={"n_correct": 1}) for s in trace.steps)
     assert unfaithful(trace.model_copy(update={"steps": steps}), seed_of(named("or_swap")))
+
+
+def traced(*steps: tuple[str, str, str]) -> dict:
+    return {
+        "full_name": "t",
+        "statement": "theorem t : goal",
+        "traced_tactics": [
+            {"tactic": t, "state_before": before, "state_after": after} for t, before, after in steps
+        ],
+    }
+
+
+P = "p q : Prop\nhp : p\nh : p → q\n"
+COMBINED = {
+    "suffices": traced(
+        ("suffices g : p by\n  exact h g", f"{P}⊢ q", f"{P}⊢ p"),
+        ("exact h g", f"{P}g : p\n⊢ q", ""),
+        ("exact hp", f"{P}⊢ p", ""),
+    ),
+    "first": traced(
+        ("first | exact hp | exact h hp", f"{P}⊢ q", ""),
+        ("exact h hp", f"{P}⊢ q", ""),
+    ),
+    "first with a failed alternative": traced(
+        ("first | (left; exact h) | (right; exact hp)", f"{P}⊢ q ∨ p", ""),
+        ("(left; exact h)", f"{P}⊢ q ∨ p", f"{P}⊢ q"),
+        ("left; exact h", f"{P}⊢ q ∨ p", f"{P}⊢ q"),
+        ("left", f"{P}⊢ q ∨ p", f"{P}⊢ q"),
+        ("(right; exact hp)", f"{P}⊢ q ∨ p", ""),
+        ("right", f"{P}⊢ q ∨ p", f"{P}⊢ p"),
+        ("exact hp", f"{P}⊢ p", ""),
+    ),
+    "repeat": traced(
+        ("repeat' constructor", f"{P}⊢ p ∧ p ∧ p", f"{P}⊢ p\n\n{P}⊢ p\n\n{P}⊢ p"),
+        ("constructor", f"{P}⊢ p ∧ p ∧ p", f"{P}⊢ p\n\n{P}⊢ p ∧ p"),
+        ("constructor", f"{P}⊢ p ∧ p", f"{P}⊢ p\n\n{P}⊢ p"),
+        ("all_goals exact hp", f"{P}⊢ p\n\n{P}⊢ p\n\n{P}⊢ p", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", COMBINED.values(), ids=COMBINED)
+def test_what_tactics_do_that_run_others_is_told_from_the_states_at_worst(row):
+    for run_seed in range(4):
+        assert unfaithful(trace_of(row, run_seed), seed_of(row)) == []
+
+
+def test_an_induction_by_another_rule_is_not_told_to_have_a_base_case():
+    state = "P : Nat → Prop\nn : Nat\n⊢ P n"
+    case = "case ind\nP : Nat → Prop\nn : Nat\nih : ∀ (m : Nat), m < n → P m\n⊢ P n"
+    row = traced(
+        ("induction n using Nat.strongRecOn with\n| ind n ih => exact f n ih", state, ""),
+        ("exact f n ih", case, ""),
+    )
+    for run_seed in range(8):
+        text = trace_of(row, run_seed).text.partition("```")[0]
+        assert "base" not in text
+        assert "one case to start from" not in text
+        assert "(`using`" not in text
