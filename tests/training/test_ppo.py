@@ -82,18 +82,17 @@ def test_it_learns_to_pull_the_arm_that_pays(bandit: tuple[Path, Path], tmp_path
 
 
 def test_what_it_writes_is_a_policy_with_heads(bandit: tuple[Path, Path], tmp_path: Path) -> None:
-    """V foresees the outcome, and P the act that the policy takes."""
+    """V foresees how often the policy wins, and P the act that it takes."""
     data, policy = bandit
-    given = TINY | {"iterations": 8, "samples": 8, "lr": 1e-6}
+    given = TINY | {"iterations": 8, "samples": 16, "epochs": 4, "lr": 1e-6, "head_lr": 3e-3}
     train_ppo(data, tmp_path / "ppo", PPOSettings(init=str(policy), **given), progress=QUIET)
     opened = open_local(str(tmp_path / "ppo"), "cpu")
     assert isinstance(opened, PolicyValuePolicy)
-    line = "<Think_Start><ACT_Answer_Start>The answer is {}.<ACT_Answer_End>"
-    root, three, four = opened.opinions(
-        [(QUESTION, "<Think_Start>"), (QUESTION, line.format(3)), (QUESTION, line.format(4))]
-    )
-    assert three.value > 0 > four.value
-    assert max(root.priors, key=root.priors.__getitem__) == "Answer"
+    said = "<Think_Start><ACT_Answer_Start>The answer is 3.<ACT_Answer_End>"
+    root, after = opened.opinions([(QUESTION, "<Think_Start>"), (QUESTION, said)])
+    won = sum(m["outcome"] for m in read_metrics(tmp_path / "ppo")) / 8
+    assert root.value == pytest.approx(won, abs=0.25)
+    assert [max(o.priors, key=o.priors.__getitem__) for o in (root, after)] == ["Answer", "Think_End"]
     assert json.loads((tmp_path / "ppo" / "training.json").read_text())["objective"] == "ppo"
 
 
