@@ -37,22 +37,31 @@ sources:
   - {kind: families, count: 4000, levels: [1, 2], mistake_rate: 0.0, roll_out: false}
 shards: {seeds_per_shard: 2000, validation_share: 0.02}
 """
-TEMPERATURE = 0.7
-SETTINGS = (
-    "prm=embedded", "iterations=24", "problems=64", "samples=8", "max_tokens=200", "epochs=1",
-    f"temperature={TEMPERATURE}", "lr=0.0004", "head_lr=0.003", "lam=0.97",
-)  # fmt: skip
+SETTINGS = {
+    "prm": "embedded",
+    "iterations": "24",
+    "samples": "8",
+    "max_tokens": "200",
+    "epochs": "1",
+    "lr": "0.0004",
+    "head_lr": "0.003",
+    "lam": "0.97",
+    "process_weight": "1.0",
+    "temperature": "1.0",
+}
 HELDOUT, SAMPLES, RESAMPLES = 400, 4, 2000
 SHOWN = ("reward", "right", "process", "kl", "clipped", "explained_variance", "entropy", "length")
 
 
-def accuracy(model: str, problems: list[Seed]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each problem's share of right answers among samples at TEMPERATURE, and whether greedy is right."""
+def accuracy(
+    model: str, problems: list[Seed], temperature: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each problem's share of right answers among samples at a temperature, and whether greedy is right."""
     policy = LocalPolicy.load(model, "cpu")
     found = []
-    for temperature, n in ((TEMPERATURE, SAMPLES), (0.0, 1)):
+    for t, n in ((temperature, SAMPLES), (0.0, 1)):
         requests = [
-            SampleRequest(policy.prompt(p.question), f"heldout {i}", n, 200, temperature)
+            SampleRequest(policy.prompt(p.question), f"heldout {i}", n, 200, t)
             for i, p in enumerate(problems)
         ]
         found.append(
@@ -81,11 +90,13 @@ def main() -> None:
         settings, base = load(place / "problems.yaml")
         run(settings, base, place / "data", workers=1, progress=Progress(quiet=True))
         start = time.monotonic()
-        given = (*SETTINGS, *sys.argv[1:])
-        train("ppo", place / "data", place / "ppo", init=EMBEDDED, device="cpu", overrides=given)
+        given = SETTINGS | dict(argument.split("=", 1) for argument in sys.argv[1:])
+        overrides = [f"{name}={value}" for name, value in given.items()]
+        train("ppo", place / "data", place / "ppo", init=EMBEDDED, device="cpu", overrides=overrides)
         minutes = (time.monotonic() - start) / 60
         metrics: list[dict[str, Any]] = read_metrics(place / "ppo")
-        before, after = (accuracy(m, problems) for m in (model_path(EMBEDDED, Path()), str(place / "ppo")))
+        models, temperature = (model_path(EMBEDDED, Path()), str(place / "ppo")), float(given["temperature"])
+        before, after = (accuracy(model, problems, temperature) for model in models)
     print("iteration " + "".join(f"{name:>{max(9, len(name) + 2)}}" for name in SHOWN))
     for m in metrics:
         print(f"{m['iteration']:9} " + "".join(f"{m[n]:>{max(9, len(n) + 2)}.3f}" for n in SHOWN))
