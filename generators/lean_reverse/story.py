@@ -144,12 +144,20 @@ class _Narrator:
 
     def _tell(self, node: Node) -> None:
         if node.is_bullet:
+            gain = len(node.after) - len(node.before) + self._waiting
             self.walk(node.children)
+            if self._waiting != gain and node.tries:
+                raise Incomplete("a block leaves other goals than its tactics do")
             return
         goal = node.before[0]
         opening = self._open(goal, node)
         opening = self._attempts(node, goal, opening)
         self._move(node, goal, opening)
+
+    @property
+    def _waiting(self) -> int:
+        """How many goals are open."""
+        return len(self.pending) + (self.current is not None)
 
     def _open(self, goal: Goal, node: Node) -> list[Said]:
         """Turns to the goal where it isn't the one in hand."""

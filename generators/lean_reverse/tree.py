@@ -33,7 +33,13 @@ class Node:
     @property
     def is_bullet(self) -> bool:
         """Whether it says nothing itself: it focuses on a goal, or combines the tactics inside it."""
-        return bool(self.children) and (self.tactic.startswith(_BULLETS) or _combines(self.tactic))
+        says_nothing = self.tactic.startswith((*_BULLETS, *_TRIES)) or _combines(self.tactic)
+        return bool(self.children) and says_nothing
+
+    @property
+    def tries(self) -> bool:
+        """Whether what it runs may fail, or be run again."""
+        return self.tactic.startswith(_TRIES)
 
     @property
     def opened(self) -> tuple[Goal, ...] | None:

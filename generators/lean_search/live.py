@@ -49,7 +49,7 @@ def recorded(seed: LeanSeed, found: Found, backend: LeanBackend, told: int = 2) 
     assert found.tactics is not None
     code = whole_file(found.theorem, found.tactics)
     try:
-        traced = _states(code, backend, _before(seed).count("\n"))
+        traced = _states(code, backend, found.theorem)
     except LeanLost as e:
         return Rejected(f"Lean gave no states: {e}", seed.source.row)
     return replace(
@@ -83,7 +83,7 @@ def _replayed(seed: LeanSeed, backend: LeanBackend) -> LeanSeed | Rejected:
         audit = backend.audit(theorem, code)
         if not audit.proved:
             return _unproved(seed, audit)
-        traced = _states(code, backend, _before(seed).count("\n"))
+        traced = _states(code, backend, theorem)
         if not traced:
             raise LeanLost("its trace is empty")
     except (BadInput, BadState) as e:
@@ -113,8 +113,9 @@ def _before(seed: LeanSeed) -> str:
     return f"{seed.preamble}\n\n" if seed.preamble else ""
 
 
-def _states(code: str, backend: LeanBackend, lines_before: int) -> tuple[TracedTactic, ...]:
-    """The tactics below the preamble, with their states."""
+def _states(code: str, backend: LeanBackend, theorem: Theorem) -> tuple[TracedTactic, ...]:
+    """The tactics below the statement, with their states."""
+    lines_before = theorem.statement.count("\n") + 1
     return tuple(
         TracedTactic(t.tactic, t.state_before, t.state_after)
         for t in backend.trace(code)
