@@ -27,7 +27,7 @@ def test_a_policy_learns_the_text_alone(run_folder: Path, tmp_path: Path) -> Non
     [[sample]] = policy.sample([SampleRequest(policy.prompt("Compute 12 + 22."), "key", temperature=0)])
     assert sample.finish == "stop"
     assert "<" not in sample.text
-    assert "The answer is" in sample.text
+    assert "=" in sample.text
 
 
 def test_it_goes_on_from_a_policy_without_tags_only(
