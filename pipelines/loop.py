@@ -70,7 +70,7 @@ def run_loop(
 
 
 class _Rounds:
-    """The rounds so far: the policy that goes on, and the questions that are taken."""
+    """The rounds so far: the policy that goes on, and the problems that they had."""
 
     def __init__(self, loop: Loop, out: Path, workers: int, device: str, progress: Progress) -> None:
         self.loop, self.out = loop, out.resolve()
@@ -81,7 +81,8 @@ class _Rounds:
             self.heldout = self.out / "heldout.jsonl"
             heldout = write_heldout(loop, self.heldout)
             self.seeds = self.out / "seeds.jsonl"
-            self.taken = heldout | write_seeds(loop, self.seeds, heldout)
+            self.apart = heldout | write_seeds(loop, self.seeds, heldout)
+            self.before: set[str] = set()
 
     def folder(self, number: int) -> Path:
         return self.out / f"round-{number}"
@@ -89,9 +90,7 @@ class _Rounds:
     def known(self, number: int, record: dict[str, Any]) -> None:
         """Pass over a finished round."""
         if number:
-            self.taken |= write_problems(
-                self.loop, self.folder(number) / "problems.jsonl", number, self.taken
-            )
+            self._problems(number)
         for name in record["trained"]:
             if name in POLICIES:
                 self.policy = str(self.folder(number) / name)
@@ -102,9 +101,8 @@ class _Rounds:
         trained: dict[str, Any] = {}
         made: Manifest | None = None
         if number:
-            problems = folder / "problems.jsonl"
             with self.progress.waiting("writing problems"):
-                self.taken |= write_problems(self.loop, problems, number, self.taken)
+                problems = self._problems(number)
             made = self._run(number, [{"kind": "seeds", "path": str(problems)}])
             for name, settings in self.loop.train:
                 trained[name] = self._train(number, name, settings)
@@ -117,6 +115,12 @@ class _Rounds:
             "trained": trained,
             "evaluation": self._evaluate(folder, trained),
         }
+
+    def _problems(self, number: int) -> Path:
+        """The round's problems, written or found written."""
+        path = self.folder(number) / "problems.jsonl"
+        self.before |= write_problems(self.loop, path, number, self.apart, self.before)
+        return path
 
     def _run(self, number: int, sources: list[dict[str, Any]]) -> Manifest:
         """Fresh problems rolled out by the policy, beside the seeds as they are."""

@@ -28,12 +28,15 @@ def write_seeds(loop: Loop, path: Path, heldout: set[str]) -> set[str]:
     return set() if seeds is None else _written(path, lambda: _rows(loop, seeds, "seeds", heldout))
 
 
-def write_problems(loop: Loop, path: Path, number: int, taken: set[str]) -> set[str]:
-    """The same for a round's problems, without a chain of thought, none of them taken.
+def write_problems(loop: Loop, path: Path, number: int, apart: set[str], before: set[str]) -> set[str]:
+    """The same for a round's problems, without a chain of thought; `apart`: held-out ones and seeds.
 
-    A file is dealt out `count` rows a round, and from its start again when it is used up.
+    Drawn ones are none of those `before` either. A file is dealt out `count` rows a round, and from its start
+    again when it is used up.
     """
-    return _written(path, lambda: _rows(loop, loop.config.problems, "problems", taken, number))
+    problems = loop.config.problems
+    taken = apart if problems.path is not None else apart | before
+    return _written(path, lambda: _rows(loop, problems, "problems", taken, number))
 
 
 def _written(path: Path, rows: Any) -> set[str]:
@@ -49,8 +52,7 @@ def _rows(loop: Loop, wanted: Problems, purpose: str, taken: set[str], number: i
     else:
         everything = list(_of_file(resolve(wanted.path, loop.base)))
         first = 0 if wanted.count is None else (number - 1) * wanted.count
-        # A question that is held out is passed over; one of an earlier round comes again when the file ends.
-        fresh = [r for r in everything if purpose == "problems" or r["question"] not in taken]
+        fresh = [r for r in everything if r["question"] not in taken]
         n = len(fresh) if wanted.count is None else min(wanted.count, len(fresh))
         rows = (fresh[(first + i) % len(fresh)] for i in range(n))
     given = 0
@@ -58,7 +60,7 @@ def _rows(loop: Loop, wanted: Problems, purpose: str, taken: set[str], number: i
         given += 1
         yield {name: row[name] for name in keep if row.get(name) is not None}
     if not given:
-        raise BadInput("no problem is left that is not held out", field=purpose)
+        raise BadInput("no problem is left that is neither held out nor a seed", field=purpose)
 
 
 def _drawn(seed: int, wanted: Problems, purpose: str, taken: set[str], number: int) -> Iterator[Row]:

@@ -226,5 +226,5 @@ def test_problems_of_a_file_are_dealt_out(tmp_path: Path) -> None:
     held = write_heldout(loop, out / "heldout.jsonl")
     assert held == {"0 + 0?", "1 + 0?", "2 + 0?"}
     assert write_seeds(loop, out / "seeds.jsonl", held) == {"3 + 0?", "4 + 0?", "5 + 0?"}
-    rounds = [write_problems(loop, out / f"{k}.jsonl", k, held) for k in (1, 2)]
-    assert rounds == [{"20 + 0?", "21 + 0?", "22 + 0?"}, {"23 + 0?", "24 + 0?", "20 + 0?"}]
+    rounds = [write_problems(loop, out / f"{k}.jsonl", k, held | {"21 + 0?"}, set()) for k in (1, 2)]
+    assert rounds == [{"20 + 0?", "22 + 0?", "23 + 0?"}, {"24 + 0?", "20 + 0?", "22 + 0?"}]
