@@ -4,10 +4,12 @@ Everything that comes from data is escaped here, and nowhere else is HTML put to
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 
 from ..pipelines.colours import OTHER, fill_of, fills, group_of
 from ..pipelines.inspect import printable
@@ -45,6 +47,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str =
     caption = tag("caption", esc(title)) if title else ""
     below = tag("p", esc(note), class_="note") if note else ""
     return tag("div", tag("table", caption + head + body, class_="figures") + below, class_="block")
+
+
+def picture(file: Path) -> str:
+    """A PNG within the page, at no more than the page's width; its file's name is its caption."""
+    data = b64encode(file.read_bytes()).decode()
+    shown = (
+        f'<img src="data:image/png;base64,{data}" alt="{esc(file.stem)}" style="max-width:44em;width:100%"/>'
+    )
+    return tag("div", shown + tag("p", esc(f"{file.parent.name}/{file.name}"), class_="note"), class_="block")
 
 
 def badge(text: str, kind: str = "") -> str:

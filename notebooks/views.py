@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ..pipelines.browse import NAMES, Run
+from ..pipelines.evaluation_commands import RESULT
 from ..pipelines.figures import Section, figures
 from ..pipelines.files import BadRow, read_rows
 from ..pipelines.known import known
@@ -134,6 +135,19 @@ class Review:
             return Html(tag("p", "No row was rejected."))
         return Html(html.table(("source", "line", "field", "reason", "begins"), rows[:n]))
 
+    def evaluation(self, folder: str | Path | None = None) -> Html:
+        """The plots that `cotmill evaluate --out DIR` drew: in DIR, or of the loop whose round this run is.
+
+        Raises BadInput for a folder that holds no evaluation.
+        """
+        beside = self.run.folder.resolve().parent
+        places = [beside / "evaluation", beside.parent] if folder is None else [Path(folder)]
+        drawn = [html.picture(file) for place in places for file in _plots(place)]
+        if folder is not None and not drawn:
+            raise BadInput("holds no plots of an evaluation: see `cotmill evaluate --out`", file=folder)
+        none = tag("p", "No evaluation lies beside this run: give the folder of one.", class_="note")
+        return Html("".join(drawn) or none)
+
     def _draw(self, name: str, where: str | None, at: int, n: int, key: str) -> tuple[list[Row], str]:
         passing = parse_where(where, name)
         found = self.run.count(name, passing)
@@ -169,3 +183,9 @@ def _filter(where: str | None, **equal: str | None) -> str | None:
 def _section(section: Section) -> str:
     rows = [[esc(cell) for cell in row] for row in section.rows]
     return html.table(section.columns, rows, title=section.title, note=section.remark)
+
+
+def _plots(folder: Path) -> list[Path]:
+    """The plots of an evaluation, or of a loop."""
+    own = folder.glob("*.png") if (folder / RESULT).exists() else folder.glob("loop.png")
+    return sorted(own)

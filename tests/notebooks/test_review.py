@@ -44,6 +44,32 @@ DATA_WORDS = (
 )
 
 
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000a49444154789c6300010000050001"
+    "0d0a2db40000000049454e44ae426082"
+)
+
+
+def test_plots_of_an_evaluation_stand_in_the_page(synthetic_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "loop" / "round-1" / "run"
+    shutil.copytree(synthetic_run, run)
+    review = Review(run)
+    assert "<img" not in review.evaluation()
+    evaluation = run.with_name("evaluation")
+    evaluation.mkdir()
+    (evaluation / "evaluation.json").write_text("{}")
+    for plot in (evaluation / "accuracy.png", tmp_path / "loop" / "loop.png"):
+        plot.write_bytes(PIXEL)
+    shown = review.evaluation()
+    assert shown.count("data:image/png;base64,") == 2
+    assert "evaluation/accuracy.png" in shown
+    assert "loop/loop.png" in shown
+    assert Review(synthetic_run).evaluation(evaluation).count("<img") == 1
+    with pytest.raises(BadInput, match="holds no plots"):
+        review.evaluation(tmp_path)
+
+
 class Parsed(HTMLParser):
     """What a browser would make of it: elements, attributes, text."""
 
