@@ -12,7 +12,7 @@ run: setup
 	$(BIN)/cotmill demo --out $(OUT) $(ARGS)
 
 test: dev
-	$(BIN)/python -m pytest tests -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest tests -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 setup: $(VENV)/.installed check-sandbox
 

@@ -14,9 +14,12 @@ Every part is what its own command makes, and goes on where it was cut off; so d
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -55,15 +58,16 @@ def run_loop(
     """
     progress = progress or Progress(quiet=True)
     identity = loop.identity()
-    with _alone(out):
+    with _alone(out), _heeded() as heed:
         table = _opened(out, identity, fresh)
-        going = _Rounds(loop, out, workers, device, progress)
+        going = _Rounds(loop, out, workers, device, progress, heed)
         for number in range(rounds + 1):
             if number < len(table["rounds"]):
                 going.known(number, table["rounds"][number])
                 continue
             progress.note(f"round {number} of {rounds}" if number else "the start")
             table["rounds"].append(going.make(number))
+            heed()
             write_json(out / NAME, table)
         _plot(table, out)
     return table
@@ -72,8 +76,16 @@ def run_loop(
 class _Rounds:
     """The rounds so far: the policy that goes on, and the problems that they had."""
 
-    def __init__(self, loop: Loop, out: Path, workers: int, device: str, progress: Progress) -> None:
-        self.loop, self.out = loop, out.resolve()
+    def __init__(
+        self,
+        loop: Loop,
+        out: Path,
+        workers: int,
+        device: str,
+        progress: Progress,
+        heed: Callable[[], None],
+    ) -> None:
+        self.loop, self.out, self.heed = loop, out.resolve(), heed
         self.workers, self.device, self.progress = workers, device, progress
         start = loop.config.policy
         self.policy = None if start is None else model_path(start, loop.base)
@@ -142,6 +154,7 @@ class _Rounds:
         from ..models.folder import content_hash_of
         from ..training.progress import Progress as TrainingProgress
 
+        self.heed()
         folder = self.folder(number)
         init = settings.init if settings.init is not None else self.policy
         self.progress.note(f"training {name}")
@@ -159,6 +172,7 @@ class _Rounds:
     def _evaluate(self, folder: Path, trained: dict[str, Any]) -> dict[str, Any]:
         """The policy's figures on the held-out problems, by the round's own reward models."""
         assert self.policy is not None
+        self.heed()
         out, settings = folder / "evaluation", self.loop.evaluate
         models = {name: str(folder / name) for name in ("orm", "prm") if name in trained}
         have = tuple(m for m in settings.methods if m not in ("orm", "prm", "search") or m in models)
@@ -248,6 +262,33 @@ def _opened(out: Path, identity: dict[str, str], fresh: bool) -> dict[str, Any]:
     }
     write_json(path, table)
     return table
+
+
+@contextmanager
+def _heeded() -> Iterator[Callable[[], None]]:
+    """A check that raises KeyboardInterrupt once Ctrl-C was pressed.
+
+    What a round calls may swallow it (an exception raised in a finaliser is dropped): the next part heeds it.
+    """
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heed
+        return
+    previous = signal.signal(signal.SIGINT, press)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

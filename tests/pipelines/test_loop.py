@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import COMMAND, Cotmill
 from cotmill.pipelines.config import shipped_config
+from cotmill.pipelines.loop import _heeded
 from cotmill.pipelines.loop_config import load_loop
 from cotmill.pipelines.loop_problems import write_heldout, write_problems, write_seeds
 from cotmill.schemas import BadInput
@@ -124,6 +126,15 @@ def test_interrupted_it_goes_on_to_the_same_table(looped: Path, config: Path, co
     done = cotmill(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == table(out) == table(looped)
+
+
+def test_a_swallowed_interruption_is_heeded_later() -> None:
+    with _heeded() as heed:
+        heed()
+        with suppress(KeyboardInterrupt):  # as a finaliser would
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            heed()
 
 
 def test_another_configuration_is_refused(looped: Path, config: Path, cotmill: Cotmill) -> None:
