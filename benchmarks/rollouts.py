@@ -140,8 +140,11 @@ def two_processes(k: int) -> float:
     return min(max(took[i : i + 2]) for i in range(0, len(took), 2))
 
 
-def measure(policy: LocalPolicy, k: int, peer: Any = None) -> dict[str, float]:
-    """Engine, peer (a model of transformers') and bound, on one job."""
+def measure(policy: LocalPolicy, k: int, peer: Any = None) -> tuple[float, float, float]:
+    """Engine, peer (a model of transformers') and bound, on one job.
+
+    Returns rollouts per second, their share of the bound, and how many times the peer's they are.
+    """
     requests = job(policy, k)
     n = sum(r.n for r in requests)
     some = requests[:: -(-n // PEER_ROLLOUTS)]  # enough of them for a rate
@@ -167,14 +170,14 @@ def measure(policy: LocalPolicy, k: int, peer: Any = None) -> dict[str, float]:
     seconds, limit = min(engine), bound(policy, work, round(mean))
     print(f"\nK = {k}: {len(requests)} prefixes, {n} rollouts of {work.sampled / n:.1f} tokens")
     print(f"{'engine':>12} {n / seconds:>9.1f} rollouts/s {work.sampled / seconds:>9.0f} tokens/s")
-    result = {"rollouts_per_s": round(n / seconds, 1), "share_of_bound": round(limit / seconds, 3)}
+    times = 0.0
     if peer is not None:
         slow = sum(r.n for r in some) / min(theirs)
         print(f"{'generate':>12} {slow:>9.1f} rollouts/s {generated / min(theirs):>9.0f} tokens/s")
-        result["times_generate"] = round(n / seconds / slow, 2)
+        times = n / seconds / slow
     print(f"{'bound':>12} {n / limit:>9.1f} rollouts/s; the engine is at {limit / seconds:.1%} of it")
     print(f"occupancy {work.occupancy:.1%}, prefix reuse {work.reuse:.1%}, wasted {work.waste:.1%}")
-    return result
+    return n / seconds, limit / seconds, times
 
 
 def main() -> None:
@@ -188,14 +191,16 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
     policy = LocalPolicy.load(MODEL, device="cpu")
     peer = None if args.no_peer else AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
-    results: dict[str, Any] = {}
+    results: dict[str, float] = {}
+    rates = {}
     for k in args.k:
-        results[f"k{k}"] = measure(policy, k, peer)
+        rates[k], share, times = measure(policy, k, peer)
+        results |= {f"speedup_k{k}": round(times, 2)} if peer is not None else {}
+        results |= {"bound_fraction" if k == args.k[0] else f"bound_fraction_k{k}": round(share, 3)}
     if not args.no_pair:
         k = args.k[0]
         n = sum(r.n for r in job(policy, k))
-        pair = n / two_processes(k)
-        results["two_processes"] = round(pair / results[f"k{k}"]["rollouts_per_s"], 2)
+        results["two_processes"] = round(n / two_processes(k) / rates[k], 2)
         print(f"\ntwo processes: {results['two_processes']:.2f} times one")
     if torch.cuda.is_available():
         print(f"\n{torch.cuda.get_device_name()}")

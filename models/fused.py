@@ -1,43 +1,50 @@
 """The decode step of a small Llama-type model on a CPU, without the overhead of its modules.
 
-Decoding a small model row by row is bound by what happens between the matrix products. Here the projections
-that read the same input are one product each, and nothing else is done twice. The numbers are those of the
-model's own forward pass up to rounding (tests/models/test_fused.py).
+Decoding a small model row by row is bound by what happens between the matrix products, and by the reading of
+keys and values. Here the projections that read the same input are one product each, the rest is compiled
+(`decode.c`), a row looks at as many positions as it has, and rows that begin alike read one beginning, which
+nobody copies. The numbers are the model's own up to rounding (tests/models/test_engine.py).
 
-Shapes: R rows, H heads, K key/value heads, D head size, T cached positions.
+Shapes: R rows, H heads, K key/value heads, D head size, C context, W width of the tails, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .kernels import TILE, Kernels, kernels
+from .slots import Prefix
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from .slots import Slots
 
 _ARCHITECTURES = {"llama", "mistral", "qwen2"}
 _ROPE = {"default", "linear", "llama3"}  # their angles do not depend on how long a sequence has become
 _LARGEST = 1 << 26  # parameters: above it, products alone count, and a copy of the weights is dear
+_GROW = 64
 
 
 class FusedDecoder:
-    """One decode step over slots. Holds its own copy of some weights: make a new one when these change."""
+    """A model's weights as the step reads them. Holds copies of some: make a new one when these change."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self.model: Any = model
-        config = model.config
-        self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
-        self.eps = config.rms_norm_eps
+        config: Any = model.config
+        self.heads, self.shared, self.size = _shape(config)
+        self.eps: float = config.rms_norm_eps
         self.layers = [_weights(layer) for layer in self.model.model.layers]
-        self.size = self.layers[0][0].shape[0] // (self.heads + 2 * self.shared)
-        self.angles = torch.empty(2, 0, self.size)
+        compiled = kernels(self.heads, self.shared, self.size)
+        if compiled is None:
+            raise RuntimeError("no compiled kernels: ask FusedDecoder.fits first")
+        self.kernels: Kernels = compiled
+        self._angles = torch.empty(2, 0, self.size // 2)
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Whether this model is one whose step is written here."""
+        """Whether this model is one whose step is written here, and this machine can compile it."""
         config: Any = model.config
         rope = getattr(config, "rope_parameters", None) or {}
         return (
@@ -51,40 +58,113 @@ class FusedDecoder:
             and "partial_rotary_factor" not in rope
             and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
             and getattr(config, "sliding_window", None) is None
+            and config.hidden_size % 16 == 0
+            and config.intermediate_size % 16 == 0
             and sum(p.numel() for p in model.parameters()) <= _LARGEST
+            and kernels(*_shape(config)) is not None
         )
 
-    def step(self, slots: "Slots", ids: Tensor, mask: Tensor) -> Tensor:
-        """Logits (R, V) after one new token a row: `ids` (R, 1) at `slots.at`, `mask` (R, 1, 1, T)."""
-        rows, heads, shared, size = len(ids), self.heads, self.shared, self.size
-        cos, sin = self._rotation(slots.at[:, 0], slots.reach)
-        mask = mask[:, 0].expand(rows, shared, slots.reach).reshape(rows * shared, 1, slots.reach)
-        half = size // 2
-        h = F.embedding(ids[:, 0], self.model.model.embed_tokens.weight)
-        for index, (qkv, qkv_bias, o, gate_up, down, before, after) in enumerate(self.layers):
-            x = F.linear(F.rms_norm(h, before.shape, before, self.eps), qkv, qkv_bias)
-            x = x.view(rows, heads + 2 * shared, size)
-            turned, values = x[:, : heads + shared], x[:, heads + shared :]
-            a, b = turned[..., :half], turned[..., half:]
-            turned = torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
-            keys, values = slots.put(index, turned[:, heads:, None], values[:, :, None])
-            query = turned[:, :heads].reshape(rows * shared, heads // shared, size)
-            scores = torch.baddbmm(mask, query, keys.flatten(0, 1).transpose(1, 2), alpha=size**-0.5)
-            seen = torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(rows, heads * size)
+    def angles(self, reach: int) -> Tensor:
+        """Cosines and sines (2, at least `reach`, D/2) of the positions."""
+        if self._angles.shape[1] < reach:
+            cos, sin = self.model.model.rotary_emb(self._angles, torch.arange(2 * reach)[None])
+            self._angles = torch.stack([cos[0], sin[0]])[..., : self.size // 2].contiguous()
+        return self._angles
+
+
+class FusedSlots:
+    """Memory for the rows of one batch: a beginning that rows may share, and a tail of each row's own.
+
+    As `slots.Slots`, for a decode step of one token a row.
+    """
+
+    def __init__(self, decoder: FusedDecoder) -> None:
+        self.decoder = decoder
+        self.lengths = torch.zeros(0, dtype=torch.long)
+        self._begun: list[Prefix | None] = []  # keeps alive what the addresses below point to
+        self._beginnings = torch.zeros(len(decoder.layers), 0, 5, dtype=torch.long)
+        shared, size = decoder.shared, decoder.size
+        empty = torch.zeros(0, shared, size, 0), torch.zeros(0, shared, 0, size)
+        self._tails = [empty for _ in decoder.layers]
+
+    @property
+    def rows(self) -> int:
+        return len(self.lengths)
+
+    def fill(self, rows: Sequence[int], prefix: Prefix | None, length: int) -> None:
+        """Give these slots, in use or next in line, the first `length` tokens of a prefix."""
+        more = max(rows) + 1 - self.rows
+        if more > 0:
+            self.lengths = F.pad(self.lengths, (0, more))
+            self._beginnings = F.pad(self._beginnings, (0, 0, 0, more))
+            self._begun += [None] * more
+        at = torch.tensor(rows)
+        self.lengths[at] = length
+        begun = prefix.layers if prefix is not None and length else (None,) * len(self.decoder.layers)
+        where = [
+            [layer[0].data_ptr(), layer[1].data_ptr(), layer[0].shape[2], layer[1].shape[1], length]
+            if layer
+            else [0] * 5
+            for layer in begun
+        ]
+        self._beginnings[:, at] = torch.tensor(where)[:, None]
+        for row in rows:
+            self._begun[row] = prefix
+
+    def move(self, to: Sequence[int], source: Sequence[int]) -> None:
+        """Copy rows into other slots."""
+        a, b = torch.tensor(to), torch.tensor(source)
+        grown = int((self.lengths - self._beginnings[0, :, 4])[b].max())
+        self.lengths[a] = self.lengths[b]
+        self._beginnings[:, a] = self._beginnings[:, b]
+        for keys, values in self._tails:
+            keys[a, :, :, :grown] = keys[b, :, :, :grown]
+            values[a, :, :grown] = values[b, :, :grown]
+        for i, j in zip(to, source, strict=True):
+            self._begun[i] = self._begun[j]
+
+    def keep(self, rows: int) -> None:
+        """Give up the slots from `rows` on."""
+        self.lengths = self.lengths[:rows]
+        self._beginnings = self._beginnings[:, :rows]
+        del self._begun[rows:]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (R, V) after one new token a row, `ids` (R, 1); `lengths` are left as they are."""
+        decoder, rows = self.decoder, len(ids)
+        run, eps = decoder.kernels, decoder.eps
+        heads, size = decoder.heads, decoder.size
+        used = self._beginnings[0, :, 4]
+        grown, reach = int((self.lengths - used).max()) + 1, int(self.lengths.max()) + 1
+        self._make_room(rows, grown)
+        angles = decoder.angles(reach)
+        scratch = torch.empty(heads // decoder.shared, reach + 3 * TILE)
+        seen = torch.empty(rows, heads * size)
+        h: Tensor = F.embedding(ids[:, 0], decoder.model.model.embed_tokens.weight)
+        x = torch.empty_like(h)
+        for index, (qkv, bias, o, gate_up, down, before, after) in enumerate(decoder.layers):
+            projected = F.linear(run.norm(h, before, eps, x), qkv, bias)
+            keys, values = self._tails[index]
+            run.attend(projected, self.lengths, angles, self._beginnings[index], keys, values, scratch, seen)
             h = torch.addmm(h, seen, o.t())
-            gate, up = F.linear(F.rms_norm(h, after.shape, after, self.eps), gate_up).chunk(2, -1)
-            h = torch.addmm(h, F.silu(gate).mul_(up), down.t())
-        norm = self.model.model.norm.weight
-        logits: Tensor = self.model.lm_head(F.rms_norm(h, norm.shape, norm, self.eps))
+            gates = F.linear(run.norm(h, after, eps, x), gate_up)
+            h = torch.addmm(h, run.gate(gates, torch.empty(rows, gates.shape[1] // 2)), down.t())
+        logits: Tensor = decoder.model.lm_head(run.norm(h, decoder.model.model.norm.weight, eps, x))
         return logits
 
-    def _rotation(self, at: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (R, 1, D/2) of these positions."""
-        if self.angles.shape[1] < reach:
-            every = torch.arange(2 * reach)[None]
-            self.angles = torch.stack(self.model.model.rotary_emb(self.angles, every))[:, 0]
-        half = self.angles[:, at, : self.size // 2]
-        return half[0, :, None], half[1, :, None]
+    def _make_room(self, rows: int, grown: int) -> None:
+        had, _, width, _ = self._tails[0][1].shape
+        if rows > had or grown > width:
+            more, wider = max(rows - had, 0), max(-(-grown // _GROW) * _GROW - width, 0)
+            self._tails = [
+                (F.pad(keys, (0, wider, *[0] * 5, more)), F.pad(values, (0, 0, 0, wider, *[0] * 3, more)))
+                for keys, values in self._tails
+            ]
+
+
+def _shape(config: Any) -> tuple[int, int, int]:
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return config.num_attention_heads, config.num_key_value_heads, size
 
 
 def _weights(layer: Any) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .fused import FusedDecoder
+from .fused import FusedDecoder, FusedSlots
 from .prefixes import Prefixes, common
 from .slots import Prefix, Slots
 from .work import Work
@@ -97,7 +97,7 @@ class Engine:
         self.stop_sets: list[StopSet] = []
         self.work = work if work is not None else Work()
         self._fused = FusedDecoder(model) if FusedDecoder.fits(model) else None
-        self._slots = Slots(model, self._fused)
+        self._slots = self._memory()
         self._prefixes = Prefixes(prefix_bytes)
         self._queue: list[tuple[int, int, Row]] = []
         self._whole: dict[Ids, Ids] = {}
@@ -152,7 +152,7 @@ class Engine:
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
             width = part[-1][0]
-            slots = Slots(self.model, self._fused)
+            slots = Slots(self.model)
             for r, (_, prompt, _) in enumerate(part):
                 slots.fill([r], prefixes[prompt[:-1]], len(prompt) - 1)
             ids = [_padded([prompt[-1], *head], width, self.pad) for _, prompt, head in part]
@@ -256,8 +256,11 @@ class Engine:
             self._failed.append((ticket, Drawn([], 0.0, False, error="out of memory")))
             self.rows = self._most
         self._seats.clear()
-        self._slots = Slots(self.model, self._fused)
+        self._slots = self._memory()
         self._prefixes.clear()
+
+    def _memory(self) -> Slots | FusedSlots:
+        return FusedSlots(self._fused) if self._fused else Slots(self.model)
 
     def _ensure(self, sequences: set[Ids]) -> dict[Ids, Prefix | None]:
         """Keys and values of each sequence, perhaps as the beginning of a longer one; None for no tokens."""
@@ -288,7 +291,7 @@ class Engine:
     def _prefill(self, rows: Sequence[tuple[Ids, Prefix | None, int]]) -> list[Prefix]:
         """Compute what each row's known beginning lacks."""
         width = max(len(ids) - shared for ids, _, shared in rows)
-        slots = Slots(self.model, self._fused)
+        slots = Slots(self.model)
         for r, (_, prefix, shared) in enumerate(rows):
             slots.fill([r], prefix, shared)
         new = [_padded(ids[shared:], width, self.pad) for ids, _, shared in rows]
@@ -320,7 +323,7 @@ def inverse_cdf(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Tensor
     The most likely token where the temperature is 0.
     """
     greedy = temperature == 0
-    if bool(greedy.all()):
+    if greedy.all():
         return logits.argmax(-1)
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
     dtype = torch.float64 if logits.shape[-1] > _EXACT else torch.float32
@@ -330,7 +333,7 @@ def inverse_cdf(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Tensor
     below = torch.nextafter(total, torch.zeros_like(total))
     at = torch.minimum((uniforms[:, None] * total).to(dtype), below)
     drawn = torch.searchsorted(cumulated, at, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-    return torch.where(greedy, logits.argmax(-1), drawn)
+    return torch.where(greedy, logits.argmax(-1), drawn) if greedy.any() else drawn
 
 
 def _wholes(sequences: set[Ids]) -> dict[Ids, Ids]:

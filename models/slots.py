@@ -20,7 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from ..schemas import BadInput
-from .fused import FusedDecoder
+from .kernels import TILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +32,7 @@ _GROW = 64
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Keys (K, D, T) and values (K, T, D) of a sequence of tokens; None for a layer without its own."""
+    """Keys (K, D, T or more, in whole tiles) and values (K, T, D) of T tokens; None for a layer without."""
 
     ids: tuple[int, ...]
     layers: tuple[tuple[Tensor, Tensor] | None, ...]
@@ -45,8 +45,8 @@ class Prefix:
 class Slots:
     """Slots for the rows of one batch. Rows 0 to `rows` - 1 are in use; `lengths` (R,) are their tokens."""
 
-    def __init__(self, model: "PreTrainedModel", fused: FusedDecoder | None = None) -> None:
-        self.model, self.fused = model, fused
+    def __init__(self, model: "PreTrainedModel") -> None:
+        self.model = model
         config = model.config.get_text_config()
         accepted = signature(model.forward).parameters
         window = getattr(config, "sliding_window", None)
@@ -111,9 +111,6 @@ class Slots:
         logits: Tensor
         self.at = self.lengths[:, None] + torch.arange(new, device=ids.device)
         self.reach = int(self.at.max()) + 1
-        if self.fused is not None and new == 1:
-            logits = self.fused.step(self, ids, self._mask())
-            return logits if last else logits[:, None]
         out = self.model(
             input_ids=ids,
             attention_mask=self._mask(),
@@ -124,10 +121,6 @@ class Slots:
         )
         logits = out.logits
         return (logits[:, -1] if last else logits).float()
-
-    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the new tokens' keys and values (R, K, Q, D); returns what rows may look at (R, K, T, D)."""
-        return self._layers[layer].update(keys, values)
 
     def _mask(self) -> Any:
         """(R, 1, Q, T) per kind of layer: a token sees itself and what stands before it."""
@@ -183,7 +176,8 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     def take(self, row: int, length: int) -> tuple[Tensor, Tensor] | None:
         if self.keys is None or self.values is None:
             return None
-        return self.keys[row, :, :, :length].clone(), self.values[row, :, :length].clone()
+        keys = self.keys[row, :, :, : -(-length // TILE) * TILE]
+        return keys.clone(), self.values[row, :, :length].clone()
 
     def _held(self, keys: Tensor, values: Tensor, rows: int, reach: int) -> tuple[Tensor, Tensor]:
         """Memory for so many rows and positions, each (K, D) as in these (R, K, T, D)."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from cotmill.models.fused import FusedDecoder
+from cotmill.models.fused import FusedDecoder, FusedSlots
+from cotmill.models.kernels import kernels
 from cotmill.models.local import LocalPolicy
 from cotmill.models.policy import SampleRequest
 from cotmill.models.prefixes import Prefixes, common
@@ -32,7 +33,7 @@ from transformers import (
 
 SIZES: dict[str, Any] = {
     "vocab_size": 60,
-    "hidden_size": 32,
+    "hidden_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
@@ -129,6 +130,8 @@ def test_what_another_begins_with_is_read_with_it() -> None:
 
 
 def test_the_fused_step_is_written_for_some_and_refused_for_others() -> None:
+    if kernels(4, 2, 16) is None:
+        pytest.skip("no C compiler")
     assert [kind for kind in KINDS if FusedDecoder.fits(model(kind))] == ["llama", "scaled rope", "qwen2"]
 
 
@@ -179,19 +182,21 @@ def test_seats_are_filled_while_others_still_write() -> None:
     assert engine.work.row_steps == sum(len(r.uniforms) for r in rows)
 
 
-def test_out_of_memory_halves_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["llama", "mistral with a window"])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory: Any = FusedSlots if FusedDecoder.fits(model(kind)) else Slots
     rows = [row(p, f"{i}/{j}") for i, p in enumerate(PROMPTS) for j in range(4)]
-    expected = [d.tokens for d in drain(Engine(model("llama"), ends=()), rows)]
-    forward = Slots.forward
+    expected = [d.tokens for d in drain(Engine(model(kind), ends=()), rows)]
+    forward = memory.forward
 
-    def small(self: Slots, ids: torch.Tensor, *, last: bool = True) -> torch.Tensor:
+    def small(self: Any, ids: torch.Tensor, **options: Any) -> torch.Tensor:
         if len(ids) > 3:
             raise torch.OutOfMemoryError
-        logits: torch.Tensor = forward(self, ids, last=last)
+        logits: torch.Tensor = forward(self, ids, **options)
         return logits
 
-    monkeypatch.setattr(Slots, "forward", small)
-    engine = Engine(model("llama"), ends=(), rows=16)
+    monkeypatch.setattr(memory, "forward", small)
+    engine = Engine(model(kind), ends=(), rows=16)
     assert [d.tokens for d in drain(engine, rows)] == expected
     assert engine.rows < 4
 
