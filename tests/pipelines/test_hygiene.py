@@ -1,7 +1,13 @@
 """Duplicates, evaluation problems, difficulty: what is found, what is kept, and that a run obeys."""
 
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +43,8 @@ from cotmill.schemas import (
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+Cotmill = Callable[..., "subprocess.CompletedProcess[str]"]
 
 NEAR = HygieneSettings(duplicates="near")
 EXACT = HygieneSettings(duplicates="exact")
@@ -245,3 +253,37 @@ def test_a_run_without_duplicates_and_evaluation_problems(tmp_path: Path) -> Non
 def test_an_evaluation_file_without_problems_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such file"):
         run(config(seeds(tmp_path, TEXT), evaluation=["gone.jsonl"]), tmp_path, tmp_path / "out", workers=1)
+
+
+def test_killed_while_it_cleans_and_resumed_gives_the_same_bytes(tmp_path: Path, cotmill: Cotmill) -> None:
+    farmers = [TEXT.replace("farmer", f"farmer {i}") for i in range(8)]
+    path = seeds(tmp_path, *farmers, *(f"What is {i} + {i + 1}?" for i in range(32)))
+    asked = tmp_path / "asked.yaml"
+    asked.write_text(
+        f"policy: {{model: none}}\nsources: [{{kind: seeds, path: {path}, roll_out: false}}]\n"
+        "shards: {seeds_per_shard: 1}\nhygiene: {duplicates: near}\n"
+    )
+    command = ("run", asked, "--workers", 1, "--out")
+    assert cotmill(*command, tmp_path / "whole").returncode == 0
+    out = tmp_path / "killed"
+    for cleaned in (1, 12):
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "cotmill.pipelines.cli", *map(str, (*command, out))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while killed.poll() is None and len(list((out / ".work" / "done").glob("clean-*"))) < cleaned:
+            time.sleep(0.002)
+        assert killed.poll() is None, "the run ended first"
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        assert not (out / "manifest.json").exists()
+    assert cotmill(*command, out).returncode == 0
+    whole, resumed = (
+        {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        for folder in (tmp_path / "whole", out)
+    )
+    assert any(p.parent.name == "rejected" for p in whole)
+    assert resumed == whole
