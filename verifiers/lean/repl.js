@@ -8,6 +8,7 @@ const fs = require('fs');
 const path = require('path');
 const readline = require('readline');
 const { load, importAll, Refusal } = require('./runtime.js');
+const frontend = require('./frontend.js');
 const { Judge, declarationsOf, kernelEnv } = require('./judge.js');
 
 const MAX_MESSAGES = 200;
@@ -35,22 +36,23 @@ load(path.resolve(process.argv[2]), (L) => {
 
   // The caller owns `env`.
   function elaborate(code, values) {
-    const pair = L.io(L.fn('l_Lean_Elab_process')(L.string(code), L.inc(env0), options(values), none));
-    const env = L.inc(L.field(pair, 0));
-    const array = L.fn('l_Lean_MessageLog_toArray')(L.inc(L.field(pair, 1)));
-    const count = L.u32(array + 8);
+    const run = values && values['trace.Elab.info'] ? frontend.elaborateWithInfo : frontend.elaborate;
+    const { env, logs } = run(L, L.inc(env0), options(values), code);
     const messages = [];
     let room = MAX_TEXT;
-    for (let i = 0; i < count && messages.length < MAX_MESSAGES && room > 0; i++) {
-      const json = L.fn('l_Lean_Message_toJson')(L.inc(L.u32(array + 16 + 4 * i)));
-      const text = L.fn('l_Lean_Json_compress')(json);
-      const { severity, kind, pos, data } = JSON.parse(L.text(text));
-      L.dec(text);
-      messages.push({ severity, kind, pos, data: data.slice(0, room) });
-      room -= data.length;
+    for (const log of logs) {
+      const array = L.fn('l_Lean_MessageLog_toArray')(log);
+      const count = L.u32(array + 8);
+      for (let i = 0; i < count && messages.length < MAX_MESSAGES && room > 0; i++) {
+        const json = L.fn('l_Lean_Message_toJson')(L.inc(L.u32(array + 16 + 4 * i)));
+        const text = L.fn('l_Lean_Json_compress')(json);
+        const { severity, kind, pos, data } = JSON.parse(L.text(text));
+        L.dec(text);
+        messages.push({ severity, kind, pos, data: data.slice(0, room) });
+        room -= data.length;
+      }
+      L.dec(array);
     }
-    L.dec(array);
-    L.dec(pair);
     return { env, messages };
   }
 

@@ -64,6 +64,10 @@ function bind(M) {
     isBox: (o) => (o & 1) === 1,
     tag: (o) => (o & 1 ? o >>> 1 : X.u8()[o + 7]),
     field: (o, i) => X.u32()[(o + 8 + 4 * i) >>> 2],
+    // For an object that nobody else holds; takes over `value`, leaves the field's old object to the caller.
+    setField(o, i, value) {
+      X.u32()[(o + 8 + 4 * i) >>> 2] = value;
+    },
     inc(o) {
       if (o & 1) return o;
       const i = X.i32();
