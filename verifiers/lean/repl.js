@@ -10,6 +10,7 @@ const readline = require('readline');
 const { load, importAll, Refusal } = require('./runtime.js');
 const frontend = require('./frontend.js');
 const { Judge, declarationsOf, kernelEnv } = require('./judge.js');
+const { keepCopies } = require('./universes.js');
 
 const MAX_MESSAGES = 200;
 const MAX_TEXT = 1 << 20;
@@ -17,6 +18,7 @@ const MAX_TEXT = 1 << 20;
 load(path.resolve(process.argv[2]), (L) => {
   const env0 = importAll(L, process.argv[3] || '');
   const base = kernelEnv(L, env0);
+  keepCopies(L);
   const none = L.box(0);
   // Every check whether something is traced is slow while any option is set, so what all requests share is
   // the default here: linters are off, nothing is kept for an editor, and the judge's kernel checks what this one
