@@ -92,12 +92,14 @@ def label_shard(
     Where the first error is searched for, an imported trace is chosen itself. `stop` ends a rollout early, as
     it ended the completions. Steps copied from the seed take the seed's counts. Where the policy cannot
     finish even the seed's whole CoT, no rollout is spent: the seed's steps and those of its chosen traces get
-    a reason instead of a label. What is labelled, `judge` judges too.
+    a reason instead of a label. What is labelled, `judge` judges too, also an imported trace that brings its
+    counts.
     """
     of_seed: dict[str, list[Trace]] = {s.seed_id: [] for s in seeds}
     for trace in traces:
         of_seed[trace.seed_id].append(trace)
     by_id = {t.trace_id: t for t in traces}
+    counted: dict[str, Trace] = {}
     plan = _Plan(settings)
     for seed in seeds:
         own, others = by_id.get(seed.seed_id), of_seed[seed.seed_id]
@@ -110,8 +112,11 @@ def label_shard(
             by_id |= {t.trace_id: _without_label(t, reason) for t in (*chosen, *measured)}
         else:
             plan.take(seed, own, sampled, chosen)
+            if own is not None and own.generator is Generator.IMPORTED and own.measured:
+                counted[own.trace_id] = own
     done, labelled = plan.carry_out(policy, verifier, settings.completion(stop), run_seed)
     if judge is not None:
+        labelled = counted | labelled
         order = sorted(labelled)
         opinions = judge.opinions([labelled[i] for i in order], traces)
         labelled |= {

@@ -1,11 +1,13 @@
 """Step labels by rollouts: which traces are chosen, whose counts a step takes, when there is no label."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from cotmill.generators.assemble import decide, seed_trace
 from cotmill.generators.completion import CompletionSettings, complete, cuts_of, merge, with_counts
+from cotmill.labelers.opinion import Opinion
 from cotmill.labelers.rollouts import TOO_WEAK, UNSOLVED, Labelled, LabelSettings, choose, label_shard
 from cotmill.schemas import Generator, Method, Outcome, Seed, Source, Step, Trace, split_steps
 from cotmill.schemas.labels import hard, soft
@@ -250,6 +252,29 @@ def test_imported_traces_are_labelled_without_choosing_any_completion() -> None:
     assert policy.requests == []
     own = by_text(done, SEED_COT, Generator.IMPORTED)
     assert [s.method for s in own.steps] == [Method.ROLLOUTS, Method.ROLLOUTS, Method.INFERRED]
+
+
+def test_an_imported_trace_with_counts_is_judged_too() -> None:
+    class Doubter:
+        name = "doubter"
+
+        def opinions(self, traces: Sequence[Trace], pool: Sequence[Trace]) -> list[Opinion | None]:
+            return [Opinion(1, (0.9, 0.1, 0.1)) for _ in traces]
+
+    imported = seed(generator=Generator.IMPORTED)
+    done = label_shard(
+        [imported],
+        generated([imported], half),
+        TablePolicy(half),
+        Exact(),
+        LabelSettings(wrong_per_seed=0, right_per_seed=0),
+        0,
+        judge=Doubter(),
+    )
+    own = by_text(done, SEED_COT, Generator.IMPORTED)
+    assert [s.judge.label for s in own.steps if s.judge] == [1, -1, -1]
+    assert [s.method for s in own.steps] == [Method.ROLLOUTS, Method.ROLLOUTS, Method.INFERRED]
+    assert {t.trace_id for t in done.traces for s in t.steps if s.judge} == {own.trace_id}
 
 
 @pytest.mark.parametrize("n", [0, 1])
