@@ -36,7 +36,7 @@ _IN_WORDS = {
     "orm": "an outcome reward model",
     "policy-value": "a policy/value network",
 }
-_FLOOR = -20.0  # log-probabilities below it say no more
+FLOOR = -20.0  # log-probabilities below it say no more
 _TOKENS_AT_ONCE = 16384
 
 
@@ -156,14 +156,18 @@ class HeadedModel(nn.Module):
             "ends": torch.tensor([r.ends + [r.ends[-1]] * (steps - len(r.ends)) for r in rows]),
         }
 
+    def scores(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """What the head reads of tokens (B, T) and the logits (B, T, V) before them: log-probabilities."""
+        return token_scores(logits, ids)
+
     def read(self, input_ids: Tensor, at: Tensor | None = None, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The trunk's last hidden states (B, T, D), and log-probabilities (B, T) of its input; 0 at first.
+        """The trunk's last hidden states (B, T, D), and the `scores` (B, T) of its input; 0 at first.
 
         With `at` (B, T) the input is packed: `at` says where each text's tokens are (`models.packing`).
         """
         out = self.trunk(input_ids=input_ids, **inputs, use_cache=False, output_hidden_states=True)
         hidden = out.hidden_states[-1]
-        scores = nn.functional.pad(token_scores(out.logits[:, :-1].float(), input_ids[:, 1:]), (1, 0))
+        scores = nn.functional.pad(self.scores(out.logits[:, :-1].float(), input_ids[:, 1:]), (1, 0))
         return (hidden, scores) if at is None else (hidden.flatten(0, 1)[at], scores.flatten()[at])
 
     def batches(self, encoded: Sequence[EncodedSteps]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
@@ -206,7 +210,7 @@ def span_features(scores: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor,
     """
     at = torch.arange(scores.shape[1], device=scores.device)
     inside = (at > starts[..., None]) & (at <= ends[..., None])  # (B, S, T)
-    scores = scores.clamp(min=_FLOOR)
+    scores = scores.clamp(min=FLOOR)
     total = torch.einsum("bst,bt->bs", inside.to(scores.dtype), scores)
     mean = total / inside.sum(-1).clamp(min=1)
     return total, mean, torch.where(inside, scores[:, None], 0.0).amin(-1)
@@ -215,7 +219,7 @@ def span_features(scores: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor,
 def running_features(scores: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `span_features` of (start, t] for every token t (B, T each). `scores`: (B, T); `start`: (B,)."""
     n = (torch.arange(scores.shape[1], device=scores.device) - start[:, None]).clamp(min=0)
-    written = torch.where(n > 0, scores.clamp(min=_FLOOR), 0.0)
+    written = torch.where(n > 0, scores.clamp(min=FLOOR), 0.0)
     total = written.cumsum(-1)
     return total, total / n.clamp(min=1), written.cummin(-1).values
 

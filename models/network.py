@@ -17,6 +17,7 @@ from ..schemas import BadInput
 from .folder import load_model, load_tokenizer, local_folder
 from .headed import (
     CARD_FILE,
+    FLOOR,
     HeadedModel,
     StepsRow,
     kind_of,
@@ -24,7 +25,10 @@ from .headed import (
     span_features,
     states_at,
 )
+from .sampling import token_scores
 from .tokenizer import knows_tags
+
+_OPTIONS = ("reads_state", "weighs_tokens")
 
 
 class RewardHead(nn.Module):
@@ -34,31 +38,52 @@ class RewardHead(nn.Module):
     the lowest minimum of the steps so far: a step is scored as the end of its prefix. `reads_state` adds a
     linear map of the hidden state at the step's last token. `squashed` sums enter as -log(1 - sum): a whole
     trace's is in the hundreds.
+
+    With a `vocabulary` it learns how much each token's log-probability counts, and how much it is to be
+    expected there (the entropy): to be surprised by a number is not to be surprised by a turn of phrase. The
+    sum of all steps so far is a feature then, too.
     """
 
     FEATURES = 5
 
-    def __init__(self, hidden_size: int, reads_state: bool = False, squashed: bool = False) -> None:
+    def __init__(
+        self, hidden_size: int, reads_state: bool = False, squashed: bool = False, vocabulary: int = 0
+    ) -> None:
         super().__init__()
         self.squashed = squashed
-        self.features = nn.Linear(self.FEATURES, 1)
+        self.tokens = nn.Embedding(vocabulary, 2) if vocabulary else None
+        self.features = nn.Linear(self.FEATURES + bool(vocabulary), 1)
         self.state = nn.Linear(hidden_size, 1, bias=False) if reads_state else None
         nn.init.constant_(self.features.weight, 0.1)
         nn.init.constant_(self.features.bias, 1.0)
-        if self.state is not None:
-            nn.init.zeros_(self.state.weight)
+        for zero in (self.state, self.tokens):
+            if zero is not None:
+                nn.init.zeros_(zero.weight)
+
+    def score(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """What `forward` takes as `scores` (B, T), of tokens (B, T) and the logits (B, T, V) before them."""
+        scores = token_scores(logits, ids)
+        if self.tokens is None:
+            return scores
+        table = logits.log_softmax(-1)
+        entropy = -(table.exp() * table).sum(-1)
+        weights = self.tokens(ids)
+        weighed: Tensor = scores.clamp(min=FLOOR) * (1 + weights[..., 0]) + entropy * weights[..., 1]
+        return weighed
 
     def forward(self, hidden: Tensor, scores: Tensor, prompt_end: Tensor, ends: Tensor) -> Tensor:
         """Logits (B, S).
 
-        `hidden`: (B, T, D); `scores`: (B, T), of token t given those before; `prompt_end`: (B,);
-        `ends`: (B, S), the last one repeated as padding.
+        `hidden`: (B, T, D); `scores`: (B, T), of token t given those before, as `score` makes them;
+        `prompt_end`: (B,); `ends`: (B, S), the last one repeated as padding.
         """
         starts = torch.cat([prompt_end[:, None], ends[:, :-1]], dim=-1)  # exclusive
         total, mean, least = span_features(scores, starts, ends)
         if self.squashed:
             total = -torch.log1p(-total.clamp(max=0.0))
         so_far = [total.cummin(-1).values, least.cummin(-1).values]
+        if self.tokens is not None:
+            so_far.append(total.cumsum(-1))
         logits: Tensor = self.features(torch.stack([total, mean, least, *so_far], dim=-1))[..., 0]  # (B, S)
         if self.state is None:
             return logits
@@ -83,12 +108,15 @@ class RewardModel(HeadedModel):
         dtype: torch.dtype | None = None,
         *,
         reads_state: bool = False,
+        weighs_tokens: bool = False,
     ) -> Self:
         """A model of this kind where there is one (its head stays as it is), else a fresh head on the LM."""
         folder = local_folder(folder_or_name)
         if kind_of(folder) == cls.kind:
             return cls.load(folder, device, dtype)
-        return cls.from_backbone(str(folder), device, dtype, reads_state=reads_state)
+        return cls.from_backbone(
+            str(folder), device, dtype, reads_state=reads_state, weighs_tokens=weighs_tokens
+        )
 
     @classmethod
     def from_backbone(
@@ -98,12 +126,14 @@ class RewardModel(HeadedModel):
         dtype: torch.dtype | None = None,
         *,
         reads_state: bool = False,
+        weighs_tokens: bool = False,
     ) -> Self:
         """A fresh head on a causal LM: a cotmill policy, any model folder, or a hub name; raises BadInput."""
         folder = local_folder(folder_or_name)
         trunk, tokenizer = load_model(folder, device, dtype), load_tokenizer(folder)
-        width = trunk.config.get_text_config().hidden_size
-        head = RewardHead(width, reads_state, cls.squashed).to(trunk.device)
+        config = trunk.config.get_text_config()
+        vocabulary = config.vocab_size if weighs_tokens else 0
+        head = RewardHead(config.hidden_size, reads_state, cls.squashed, vocabulary).to(trunk.device)
         return cls(trunk, tokenizer, head, "markup" if knows_tags(tokenizer) else "text")
 
     @classmethod
@@ -111,15 +141,21 @@ class RewardModel(HeadedModel):
         """Open what `save` wrote, or a hub name of it; raises BadInput for anything else."""
         place = local_folder(str(folder))
         card = read_card(place, cls.kind)
-        if not isinstance(card.get("reads_state"), bool):
-            raise BadInput("must be true or false", file=place / CARD_FILE, field="reads_state")
-        model = cls.from_backbone(str(place), device, dtype, reads_state=card["reads_state"])
+        told = dict(zip(_OPTIONS, (card.get("reads_state"), card.get("weighs_tokens", False)), strict=True))
+        for field, value in told.items():
+            if not isinstance(value, bool):
+                raise BadInput("must be true or false", file=place / CARD_FILE, field=field)
+        model = cls.from_backbone(str(place), device, dtype, **told)
         model.input = card["input"]
         model.load_head(place)
         return model.eval()
 
     def card(self) -> dict[str, Any]:
-        return super().card() | {"reads_state": self.head.state is not None}
+        told = (self.head.state is not None, self.head.tokens is not None)
+        return super().card() | dict(zip(_OPTIONS, told, strict=True))
+
+    def scores(self, logits: Tensor, ids: Tensor) -> Tensor:
+        return self.head.score(logits, ids)
 
     def forward(
         self, prompt_end: Tensor, ends: Tensor, targets: Tensor | None = None, **texts: Tensor

@@ -40,6 +40,8 @@ class PRMSettings(HeadSettings):
     """What the head reads, what it is drawn to, and which steps are compared."""
 
     reads_state: bool = Field(False, description="the head reads the hidden state beside log-probabilities")
+    weighs_tokens: bool = Field(False, description="the head learns what each token's probability tells")
+    token_decay: float = Field(1e-3, ge=0, description="times the squares of these weights, in the loss")
     targets: Literal["soft", "hard"] = Field("hard", description="soft: success ratios where they are known")
     consensus: bool = Field(
         False, description="only traces on whose first error the rollouts and the judge agree"
@@ -103,9 +105,16 @@ class ExampleCodec:
 class StepLoss(nn.Module):
     """A reward model and its loss: of steps, and of pairs within a group."""
 
-    def __init__(self, model: RewardModel, step_weight: float = 1.0, ranking_weight: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: RewardModel,
+        step_weight: float = 1.0,
+        ranking_weight: float = 0.0,
+        token_decay: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model, self.step_weight, self.ranking_weight = model, step_weight, ranking_weight
+        self.token_decay = token_decay
 
     def forward(self, targets: Tensor, groups: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """`targets`: (B, S), negative without a label; `groups`: (B, S)."""
@@ -115,6 +124,8 @@ class StepLoss(nn.Module):
             labelled = targets >= 0
             pairs = ranking_loss(out["logits"][labelled], targets[labelled], groups[labelled])
             loss = loss + self.ranking_weight * pairs
+        if self.model.head.tokens is not None:
+            loss = loss + self.token_decay * self.model.head.tokens.weight.square().sum()
         return {"loss": loss, "logits": out["logits"]}
 
 
@@ -144,7 +155,13 @@ def train_prm(
     """
 
     def prepare(init: str, rows: Iterable[dict[str, Any]]) -> HeadTask:
-        model = RewardModel.open(init, settings.device, torch.float32, reads_state=settings.reads_state)
+        model = RewardModel.open(
+            init,
+            settings.device,
+            torch.float32,
+            reads_state=settings.reads_state,
+            weighs_tokens=settings.weighs_tokens,
+        )
 
         def build(left_out: Counter[str]) -> list[Example]:
             steps = agreeing(rows, left_out) if settings.consensus else rows
@@ -163,7 +180,12 @@ def train_prm(
         bundles = bundled(examples, settings.tokens_per_batch) if ranked else []
         return HeadTask(
             model,
-            StepLoss(model, settings.step_weight, settings.ranking_weight if ranked else 0.0),
+            StepLoss(
+                model,
+                settings.step_weight,
+                settings.ranking_weight if ranked else 0.0,
+                settings.token_decay,
+            ),
             bundles or examples,
             [max(len(e.tokens.ids) for e in b) * len(b) for b in bundles] or examples.lengths(),
             lambda batch: collate(

@@ -169,6 +169,39 @@ def test_the_hidden_state_is_read_where_asked(llama_folder: Path, tmp_path: Path
     )
 
 
+def test_weighed_tokens_by_hand() -> None:
+    """Two steps of one token: token 1 counts double, and half of the entropy is taken off; token 0 as is."""
+    head = RewardHead(hidden_size=3, vocabulary=2)
+    assert head.tokens is not None
+    logits, ids = torch.tensor([[[0.0, 0.0], [2.0, 0.0]]]), torch.tensor([[1, 0]])
+    plain = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+    torch.testing.assert_close(head.score(logits, ids), plain)
+    with torch.no_grad():
+        head.tokens.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.5]]))
+        head.features.weight.copy_(torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]))
+        head.features.bias.zero_()
+    scores = head.score(logits, ids)
+    assert scores[0].tolist() == pytest.approx([2 * plain[0, 0] + 0.5 * math.log(2), plain[0, 1]])
+    read = torch.nn.functional.pad(scores, (1, 0))
+    found = head(torch.zeros(1, 3, 3), read, torch.tensor([0]), torch.tensor([[1, 2]]))
+    assert found[0].tolist() == pytest.approx([scores[0, 0].item(), scores.sum().item()])
+
+
+def test_weighed_tokens_are_kept(llama_folder: Path, tmp_path: Path) -> None:
+    model = perturbed(RewardModel.from_backbone(str(llama_folder), device="cpu", weighs_tokens=True))
+    model.save(tmp_path)
+    before, after = (m.score_steps([marked()])[0] for m in (model, RewardModel.load(tmp_path, device="cpu")))
+    assert after == pytest.approx(before, abs=1e-6)
+    card = json.loads((tmp_path / "cotmill.json").read_text())
+    (tmp_path / "cotmill.json").write_text(json.dumps(card | {"weighs_tokens": "yes"}))
+    with pytest.raises(BadInput, match="weighs_tokens"):
+        RewardModel.load(tmp_path)
+    del card["weighs_tokens"]  # as an older version wrote it: another head
+    (tmp_path / "cotmill.json").write_text(json.dumps(card))
+    with pytest.raises(BadInput, match="not the weights of this head"):
+        RewardModel.load(tmp_path)
+
+
 def test_loss_is_the_mean_over_labels(prm: RewardModel) -> None:
     encoded = prm.encode([marked(), StepsRow("Why?", marked().text, marked().ends[:1])])
     targets = torch.tensor([[1.0, 0.25], [0.0, -1.0]])
@@ -197,6 +230,7 @@ def test_a_saved_folder_is_a_causal_lm_and_a_policy(prm: RewardModel, tmp_path: 
         "kind": "prm",
         "input": "markup",
         "reads_state": False,
+        "weighs_tokens": False,
     }
 
 
