@@ -181,10 +181,34 @@ def test_weighed_tokens_by_hand() -> None:
         head.features.weight.copy_(torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]))
         head.features.bias.zero_()
     scores = head.score(logits, ids)
-    assert scores[0].tolist() == pytest.approx([2 * plain[0, 0] + 0.5 * math.log(2), plain[0, 1]])
+    first, second = plain[0].tolist()
+    assert scores[0].tolist() == pytest.approx([2 * first + 0.5 * math.log(2), second])
     read = torch.nn.functional.pad(scores, (1, 0))
     found = head(torch.zeros(1, 3, 3), read, torch.tensor([0]), torch.tensor([[1, 2]]))
     assert found[0].tolist() == pytest.approx([scores[0, 0].item(), scores.sum().item()])
+
+
+def test_whose_surprise_tells_is_learnt() -> None:
+    """Every token is surprising now and then; a step is wrong where token 7 is."""
+    torch.manual_seed(0)
+    ids = torch.randint(0, 10, (200, 13))
+    logits = torch.nn.functional.one_hot(ids, 10) * torch.where(torch.rand(200, 13, 1) < 0.2, -4.0, 4.0)
+    wrong = ((ids == 7) & (logits.gather(-1, ids[..., None])[..., 0] < 0))[:, 1:].any(-1)
+    prompt_end, ends = torch.zeros(200, dtype=torch.long), torch.full((200, 1), 12)
+
+    def loss(vocabulary: int) -> float:
+        head = RewardHead(hidden_size=1, vocabulary=vocabulary)
+        optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+        for _ in range(150):
+            scores = head.score(logits, ids)
+            found = head(torch.zeros(200, 13, 1), scores, prompt_end, ends)[:, 0]
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(found, (~wrong).float())
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return loss.item()
+
+    assert loss(vocabulary=10) < 0.5 * loss(vocabulary=0)
 
 
 def test_weighed_tokens_are_kept(llama_folder: Path, tmp_path: Path) -> None:

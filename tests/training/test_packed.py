@@ -48,8 +48,9 @@ def test_losses_of_a_causal_lm(policy_folder: Path) -> None:
 
 
 def test_losses_of_steps(policy_folder: Path) -> None:
-    model = RewardModel.from_backbone(str(policy_folder), device="cpu", reads_state=True)
-    torch.nn.init.normal_(model.head.state.weight)
+    model = RewardModel.from_backbone(str(policy_folder), "cpu", reads_state=True, weighs_tokens=True)
+    for learnt in (model.head.state, model.head.tokens):
+        torch.nn.init.normal_(learnt.weight)
     rows = [
         prm.LabelledRow(StepsRow(f"q{i}", "<Think_Start>" + "abcdef"[: i + 2], (14, 15 + i)), (1.0, 0.25))
         for i in range(4)

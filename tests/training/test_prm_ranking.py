@@ -120,6 +120,25 @@ def test_ranking_alone_orders_the_steps_of_a_problem(
     assert sum(wins) / len(wins) > 0.9
 
 
+def test_the_weights_of_tokens_are_held_small(
+    run_folder: Path, policy_folder: Path, make_trace: Callable[[int], Trace], tmp_path: Path
+) -> None:
+    rows = [r for i in range(20) for t in (make_trace(i), flipped(make_trace(i))) for r in step_rows(t)]
+    folder = written(tmp_path / "both", rows, run_folder)
+    given = {"init": str(policy_folder), "device": "cpu", "tokens_per_batch": 1024, "freeze_trunk": True}
+    given["epochs"] = 10
+
+    def size(decay: float) -> float:
+        out = tmp_path / str(decay)
+        settings = PRMSettings.model_validate(given | {"weighs_tokens": True, "token_decay": decay})
+        train_prm(folder, out, settings, progress=QUIET)
+        tokens = RewardModel.load(out, device="cpu").head.tokens
+        assert tokens is not None
+        return tokens.weight.norm().item()
+
+    assert size(0.0) > 2 * size(10.0) > 0
+
+
 def test_a_ranking_without_pairs_leaves_the_steps_loss(model: RewardModel) -> None:
     rows = list(labelled_rows(TREE[:2], "text", "hard", Counter()))
     batch = collate(encode(rows, model, Counter(), "prefix"), model)
