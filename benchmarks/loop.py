@@ -50,7 +50,7 @@ from cotmill.verifiers.math import MathVerifier
 
 ROUNDS, SAMPLES = 3, 8
 REWARDED = "prm_min"
-"""The reward-guided method that counts, chosen on 1,500 problems of another draw; the others stand beside it."""
+"""The reward-guided method that counts, chosen on problems of another draw; the others stand beside it."""
 AUC_PROBLEMS = 400
 HEAD = {
     "freeze_trunk": True,

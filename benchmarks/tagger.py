@@ -1,7 +1,8 @@
 """The tagger of thinking factors on hand-tagged CoTs of QwQ, the half that was kept back, beside bare cues.
 
-    python benchmarks/tagger.py
+    python benchmarks/tagger.py [open]
 
+`open` takes the half that served while the tagger was made.
 Act accuracy and group macro-F1 are taken on the gold spans; span F1 counts found spans whose ends and act
 are all right. The bare cues give each gold span the act with the most matching cues, else Deduce. Words per
 second: whole CoTs on one core, from text to spans, the best of three.
@@ -23,7 +24,6 @@ from cotmill.labelers.tagger_features import plain
 from cotmill.schemas import Factor, Inventory
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "longcot_qwq_dev_50.jsonl"
-HALF = "held"
 ROUNDS = 3
 Span = tuple[int, int, str]
 Label = Callable[[str, Sequence[tuple[int, int]]], list[str]]
@@ -37,13 +37,13 @@ def texts() -> dict[str, str]:
     return {row["id"]: "\n\n".join(row["steps"]) for row in rows}
 
 
-def gold() -> dict[str, list[Span]]:
+def gold(half: str) -> dict[str, list[Span]]:
     lines = (files("cotmill.data") / "tagger" / "qwq_gold.jsonl").read_text("utf-8").split("\n")
     rows = (json.loads(line) for line in lines if line)
     return {
         row["id"]: [(s["start"], s["end"], s["act"]) for s in row["spans"]]
         for row in rows
-        if row["half"] == HALF
+        if row["half"] == half
     }
 
 
@@ -70,8 +70,8 @@ def macro_f1(wanted: Sequence[str], given: Sequence[str]) -> tuple[float, dict[s
     return sum(scores.values()) / len(scores), scores
 
 
-def main() -> None:
-    text, marked, inventory, tagger = texts(), gold(), Inventory.load(), Tagger.load()
+def main(half: str) -> None:
+    text, marked, inventory, tagger = texts(), gold(half), Inventory.load(), Tagger.load()
     labels: dict[str, Label] = {
         "cotmill": lambda t, spans: [s.act for s in tagger.label(t, spans)],
         "bare cues": by_cues(inventory),
@@ -94,7 +94,7 @@ def main() -> None:
         best = min(best, time.process_time() - start)
 
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"{len(marked)} CoTs, {len(wanted)} gold spans\n")
+    print(f"the {half} half: {len(marked)} CoTs, {len(wanted)} gold spans\n")
     group = inventory.group_of
     wanted_groups = [group(a) for a in wanted]
     print(f"{'':<12}{'act accuracy':>14}{'group macro-F1':>16}")
@@ -124,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("open" if sys.argv[1:] == ["open"] else "held")

@@ -37,14 +37,21 @@ _FAMILY_SEED, _FAMILY_TRACES = 3, 200
 _CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=", "hp=")
 
 
+Cot = tuple[str, Sequence[ActSpan]]
+
+
 @dataclass(frozen=True)
 class Settings:
+    """`min_count`: how often a feature has to occur. What is counted three times is cut in two ways as well,
+    so that one span of it gives six, and more than one has to have the feature.
+    """
+
     epochs: int = 15
     rate: float = 0.02
     decay: float = 0.002
     dropout: float = 0.5
     batch: int = 16
-    min_count: int = 2
+    min_count: int = 7
     max_features: int = 50_000
     seed: int = 7
 
@@ -228,19 +235,30 @@ def _loss(
     return (torch.logsumexp(alpha, 1) - path).sum() / sum(lengths)
 
 
+def fit(
+    singles: Sequence[Document],
+    models: Sequence[Cot],
+    human: Sequence[Cot],
+    families: Sequence[Cot],
+    inventory: Inventory,
+    cues: Cues,
+) -> Weights:
+    """A tagger from single sentences, CoTs in the manner of models, people's CoTs, and families' traces."""
+    docs = list(singles) * _WEIGHT
+    docs += [d for text, acts in models for d in documents(text, acts, cues)] * _WEIGHT
+    docs += [d for text, acts in (*human, *families) for d in documents(text, acts, cues)]
+    return train(docs, inventory.names, joins([*human, *models, *families], inventory.names))
+
+
 def main(out: Path) -> None:
     data, inventory = Path(str(files("cotmill.data"))), Inventory.load()
     cues = Cues(inventory)
     human = list(tagged_cots(data / "handwritten"))
-    models_manner = list(tagged_cots(data / "tagger", "cots*.jsonl"))
-    docs = sentences(data, inventory, cues) * _WEIGHT
-    docs += [d for text, acts in models_manner for d in documents(text, acts, cues)] * _WEIGHT
-    docs += [d for text, acts in human for d in documents(text, acts, cues)]
+    models = list(tagged_cots(data / "tagger", "cots*.jsonl"))
     families = family_cots()
-    docs += [d for text, acts in families for d in documents(text, acts, cues)]
-    cots = human + models_manner + families
-    weights = train(docs, inventory.names, joins(cots, inventory.names))
+    weights = fit(sentences(data, inventory, cues), models, human, families, inventory, cues)
     weights.save(out)
+    cots = [*human, *models, *families]
     spans = sum(len(a) for _, a in cots)
     print(
         f"{len(cots)} CoTs, {spans} spans, {len(weights.names)} features, {out.stat().st_size / 1e6:.2f} MB"

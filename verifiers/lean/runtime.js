@@ -46,11 +46,14 @@ function load(folder, ready) {
 function bind(M) {
   const X = M.LEAN;
   const cache = new Map();
+  // Memory is shared and only grows: an older view stays right and only ends too early.
+  let words = X.u32();
+  let bytes = X.u8();
   const L = {
     M,
     box: (n) => (n << 1) | 1,
-    u32: (p) => X.u32()[p >>> 2],
-    u8: (p) => X.u8()[p],
+    u32: (p) => words[p >>> 2] ?? (words = X.u32())[p >>> 2],
+    u8: (p) => bytes[p] ?? (bytes = X.u8())[p],
     heapBytes: () => X.u8().length,
     fn(name) {
       let found = cache.get(name);
@@ -62,8 +65,8 @@ function bind(M) {
       return found;
     },
     isBox: (o) => (o & 1) === 1,
-    tag: (o) => (o & 1 ? o >>> 1 : X.u8()[o + 7]),
-    field: (o, i) => X.u32()[(o + 8 + 4 * i) >>> 2],
+    tag: (o) => (o & 1 ? o >>> 1 : L.u8(o + 7)),
+    field: (o, i) => L.u32(o + 8 + 4 * i),
     // For an object that nobody else holds; takes over `value`, leaves the field's old object to the caller.
     setField(o, i, value) {
       X.u32()[(o + 8 + 4 * i) >>> 2] = value;

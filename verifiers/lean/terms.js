@@ -6,8 +6,9 @@ const { Refusal } = require('./runtime.js');
 
 const KINDS = ['axiom', 'def', 'thm', 'opaque', 'quot', 'induct', 'ctor', 'rec'];
 const BVAR = 0, FVAR = 1, MVAR = 2, SORT = 3, CONST = 4, APP = 5, LAM = 6, PI = 7, LET = 8, LIT = 9, MDATA = 10, PROJ = 11;
-const CHILDREN = { [APP]: [0, 1], [LAM]: [1, 2], [PI]: [1, 2], [LET]: [1, 2, 3], [MDATA]: [1], [PROJ]: [2] };
-const MAX_NODES = 4000000;
+const NONE = [];
+const CHILDREN = [NONE, NONE, NONE, NONE, NONE, [0, 1], [1, 2], [1, 2], [1, 2, 3], NONE, [1], [2]];
+const MAX_NODES = 1 << 22;
 
 class Exporter {
   constructor(L, kernelEnv, isBase) {
@@ -80,24 +81,27 @@ class Exporter {
         continue;
       }
       const tag = L.tag(o);
-      const todo = (CHILDREN[tag] || []).map((i) => L.field(o, i)).filter((child) => !memo.has(child));
-      if (todo.length) {
-        stack.push(...todo);
-        continue;
+      const size = stack.length;
+      for (const i of CHILDREN[tag]) {
+        const child = L.field(o, i);
+        if (!memo.has(child)) stack.push(child);
       }
+      if (stack.length > size) continue;
       stack.pop();
       if (tag === MDATA) {
         memo.set(o, memo.get(L.field(o, 1)));
         continue;
       }
       const child = (i) => memo.get(L.field(o, i));
-      let entry;
-      if (tag === BVAR) entry = [tag, Number(this.nat(L.field(o, 0)))];
+      let entry, key;
+      if (tag === APP) {
+        entry = [tag, child(0), child(1)];
+        key = entry[1] * MAX_NODES + entry[2];
+      } else if (tag === BVAR) entry = [tag, Number(this.nat(L.field(o, 0)))];
       else if (tag === SORT) entry = [tag, this.level(L.field(o, 0))];
       else if (tag === CONST) {
         entry = [tag, this.name(L.field(o, 0)), L.items(L.field(o, 1)).map((l) => this.level(l))];
-      } else if (tag === APP) entry = [tag, child(0), child(1)];
-      else if (tag === LAM || tag === PI) entry = [tag, this.name(L.field(o, 0)), child(1), child(2)];
+      } else if (tag === LAM || tag === PI) entry = [tag, this.name(L.field(o, 0)), child(1), child(2)];
       else if (tag === LET) entry = [tag, this.name(L.field(o, 0)), child(1), child(2), child(3)];
       else if (tag === LIT) {
         const literal = L.field(o, 0);
@@ -107,7 +111,7 @@ class Exporter {
         entry = [tag, this.name(L.field(o, 0)), Number(this.nat(L.field(o, 1))), child(2)];
       } else throw new Refusal('a term that is not closed');
       if (out.exprs.length >= MAX_NODES) throw new Refusal('the proof term is too large');
-      memo.set(o, this.entry('exprs', entry));
+      memo.set(o, this.entry('exprs', entry, key));
     }
     return memo.get(root);
   }
