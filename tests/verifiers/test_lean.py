@@ -262,6 +262,14 @@ def test_terms_that_look_alike_stay_apart(verifier: LeanVerifier) -> None:
 
 
 @needs_lean
+def test_universe_levels_of_the_same_constants_stay_apart(verifier: LeanVerifier) -> None:
+    levels = ["Type", "Type 1", "Type 2", "Type", "Type 20", "Type u", "Type (max 1 u)", "Type 1"]
+    statements = [f"theorem target (α : {u}) (a b : α) : [a, b].map id = [a, b]" for u in levels]
+    verdicts = verifier.verify_many(("exact (rfl : List.map id [a, b] = _)", s) for s in statements)
+    assert [v.outcome for v in verdicts] == [Outcome.CORRECT] * len(levels)
+
+
+@needs_lean
 def test_a_submission_leaves_nothing_to_the_next(verifier: LeanVerifier) -> None:
     poison = (
         "set_option debug.skipKernelTC false\naxiom helper : 1 = 2\n"

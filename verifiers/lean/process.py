@@ -22,6 +22,10 @@ _HUNG_S = 5.0
 _HUNG_SHARE = 0.2
 # Threads that Lean finds ready: one that must be made would wait for the event loop, which Lean blocks.
 _THREADS = "8"
+# V8's optimizing compiler pays only where a few functions do most of the work, and only for those. The budget
+# is what a function executes before, in bytes of code.
+_BASELINE = "--liftoff-only"
+_OPTIMIZE_HOT = "--wasm-tiering-budget=100000000"
 _REPL = Path(__file__).with_name("repl.js")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -44,10 +48,13 @@ class LeanLimits:
 
 
 class LeanProcess:
-    """A Lean that answers one request at a time. Starts at the first one."""
+    """A Lean that answers one request at a time. Starts at the first one.
 
-    def __init__(self, limits: LeanLimits, header: str = "") -> None:
-        self.limits, self.header = limits, header
+    `optimize`: compile hot code again, better, for processes that do much of the same.
+    """
+
+    def __init__(self, limits: LeanLimits, header: str = "", optimize: bool = False) -> None:
+        self.limits, self.header, self.optimize = limits, header, optimize
         self.starts = 0
         self.retries = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +84,8 @@ class LeanProcess:
         hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
         deep = hard == resource.RLIM_INFINITY or hard >= _STACK
         node = str(find_node())
-        flags = ["--liftoff-only", "--wasm-lazy-validation", f"--stack-size={60000 if deep else 7000}"]
+        tier = _OPTIMIZE_HOT if self.optimize else _BASELINE
+        flags = [tier, "--wasm-lazy-validation", f"--stack-size={60000 if deep else 7000}"]
         command = [node, *flags, str(_REPL), str(build_folder()), self.header]
         if deep:
             # The limit is raised by a shell: a Python function between fork and exec is unsafe with threads.

@@ -49,11 +49,16 @@ function bind(M) {
   // Memory is shared and only grows: an older view stays right and only ends too early.
   let words = X.u32();
   let bytes = X.u8();
+  let counts = X.i32();
   const L = {
     M,
     box: (n) => (n << 1) | 1,
     u32: (p) => words[p >>> 2] ?? (words = X.u32())[p >>> 2],
     u8: (p) => bytes[p] ?? (bytes = X.u8())[p],
+    setU32(p, value) {
+      if (p >>> 2 >= words.length) words = X.u32();
+      words[p >>> 2] = value;
+    },
     heapBytes: () => X.u8().length,
     fn(name) {
       let found = cache.get(name);
@@ -68,22 +73,20 @@ function bind(M) {
     tag: (o) => (o & 1 ? o >>> 1 : L.u8(o + 7)),
     field: (o, i) => L.u32(o + 8 + 4 * i),
     // For an object that nobody else holds; takes over `value`, leaves the field's old object to the caller.
-    setField(o, i, value) {
-      X.u32()[(o + 8 + 4 * i) >>> 2] = value;
-    },
+    setField: (o, i, value) => L.setU32(o + 8 + 4 * i, value),
+    // The reference count: 0 where the object is never freed, below 0 where threads share it.
+    count: (o) => counts[o >>> 2] ?? (counts = X.i32())[o >>> 2],
     inc(o) {
       if (o & 1) return o;
-      const i = X.i32();
-      const count = i[o >> 2];
-      if (count > 0) i[o >> 2] = count + 1;
-      else if (count < 0) Atomics.sub(i, o >> 2, 1);
+      const count = L.count(o);
+      if (count > 0) counts[o >>> 2] = count + 1;
+      else if (count < 0) Atomics.sub(counts, o >>> 2, 1);
       return o;
     },
     dec(o) {
       if (o & 1) return;
-      const i = X.i32();
-      const count = i[o >> 2];
-      if (count > 1) i[o >> 2] = count - 1;
+      const count = L.count(o);
+      if (count > 1) counts[o >>> 2] = count - 1;
       else if (count !== 0) L.fn('lean_dec_ref_cold')(o);
     },
     string(s) {
@@ -98,15 +101,15 @@ function bind(M) {
     },
     // The default of a `Lean.Option`: an object whose second field it is.
     setDefault(option, value) {
-      X.u32()[(L.u32(X.sym(option)) + 12) >>> 2] = L.box(value);
+      L.setU32(L.u32(X.sym(option)) + 12, L.box(value));
     },
     text: (o) => Buffer.from(X.u8().slice(o + 20, o + 19 + L.u32(o + 8))).toString('utf8'),
     // A constructor object: takes over `fields`; `scalars` are [byte offset after the fields, u8] pairs.
     ctor(tag, fields, scalarBytes = 0, scalars = []) {
       const p = X.malloc(4 * fields.length + 8);
-      fields.forEach((f, i) => (X.u32()[(p >>> 2) + 1 + i] = f));
+      fields.forEach((f, i) => L.setU32(p + 4 + 4 * i, f));
       L.fn('_ZN4lean8mk_cnstrEjjPP11lean_objectj')(p, tag, fields.length, p + 4, scalarBytes);
-      const o = X.u32()[p >>> 2];
+      const o = L.u32(p);
       X.free(p);
       for (const [at, value] of scalars) X.u8()[o + 8 + 4 * fields.length + at] = value;
       return o;

@@ -15,7 +15,7 @@ const DOOR = Uint8Array.from([
 // arguments alone. Kept is the answer for objects of the library, which are never freed (their reference count is 0),
 // so that an address stands for one object for ever, and for levels that are numerals, which are compared by value.
 function keepCopies(L) {
-  const { sym, table, u32 } = L.M.LEAN;
+  const { sym, table } = L.M.LEAN;
   const slot = sym(INSTANTIATE);
   const instantiate = table().get(slot);
   const kept = new Map();
@@ -33,7 +33,7 @@ function keepCopies(L) {
     return all;
   }
 
-  const lasts = (o) => !L.isBox(o) && L.u32(o) === 0;
+  const lasts = (o) => !L.isBox(o) && L.count(o) === 0;
 
   // Each argument is the address of a reference, the first that of the result's.
   function copy(out, body, parameters, given) {
@@ -42,7 +42,7 @@ function keepCopies(L) {
     let copies = levels ? kept.get(from) : undefined;
     const known = copies && copies.names === names ? copies.of.get(levels) : undefined;
     if (known !== undefined) {
-      u32()[out >>> 2] = L.inc(known);
+      L.setU32(out, L.inc(known));
       return;
     }
     instantiate(out, body, parameters, given);
