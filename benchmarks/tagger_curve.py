@@ -19,8 +19,9 @@ from cotmill.labelers.tagger import Tagger
 from cotmill.labelers.tagger_features import Cues
 from cotmill.labelers.tagger_training import Cot, family_cots, fit, sentences, tagged_cots
 from cotmill.schemas import Inventory, generator, rng_key
+from cotmill.schemas.ids import unit_interval
 
-SHARES = (0.25, 0.5, 0.75, 1.0)
+SHARES = (0.25, 0.5, 1.0)
 DRAWS = 1000
 Hits = list[tuple[int, int]]
 
@@ -35,7 +36,7 @@ def hits(tagger: Tagger, cots: Sequence[tuple[str, Sequence[gold.Span]]]) -> Hit
 
 
 def shown(found: Hits) -> str:
-    draw = generator(rng_key(0, "tagger curve"))
+    draw = generator(rng_key(0, "tagger curve", "bootstrap"))
     rates = []
     for _ in range(DRAWS):
         picked = [found[i] for i in draw.integers(len(found), size=len(found))]
@@ -60,7 +61,7 @@ def main() -> None:
 
     def learned(share: float, models: Sequence[Cot], human: Sequence[Cot]) -> Tagger:
         def some(items: Sequence[Any]) -> list[Any]:
-            return [x for i, x in enumerate(items) if generator(rng_key(1, "share", i)).random() < share]
+            return [x for i, x in enumerate(items) if unit_interval("share", i) < share]
 
         weights = fit(some(singles), some(models), some(human), some(families), inventory, cues)
         return Tagger(weights, inventory)

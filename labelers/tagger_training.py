@@ -42,8 +42,8 @@ Cot = tuple[str, Sequence[ActSpan]]
 
 @dataclass(frozen=True)
 class Settings:
-    """`min_count`: how often a feature has to occur. What is counted three times is cut in two ways as well,
-    so that one span of it gives six, and more than one has to have the feature.
+    """`min_count`: how often a feature has to occur. CoTs in the manner of models count three times and are
+    cut in two ways, so that a single span of theirs makes six.
     """
 
     epochs: int = 15

@@ -9,7 +9,7 @@ import pytest
 from cotmill.labelers.tagger import Tagger, Weights
 from cotmill.labelers.tagger_features import Cues
 from cotmill.labelers.tagger_lexicon import word_classes
-from cotmill.labelers.tagger_training import Settings, aligned, documents, joins, tagged_cots, train
+from cotmill.labelers.tagger_training import Settings, aligned, documents, fit, joins, tagged_cots, train
 from cotmill.schemas import ActSpan, Factor, Inventory
 from cotmill.schemas.markup import parse
 
@@ -43,6 +43,15 @@ def test_a_tagger_learns_the_acts_it_is_shown() -> None:
         ("Ask", "Who found it?"),
         ("Say", "The owl did. It found."),
     ]
+
+
+def test_cots_in_the_manner_of_models_are_enough_and_weigh_more_than_peoples() -> None:
+    other = [
+        parse(MARKUP.format(v, n).replace("_Ask_", "_X_").replace("_Say_", "_Ask_").replace("_X_", "_Say_"))
+        for v, n in WORDS
+    ]
+    spans = Tagger(fit([], COTS, other, [], ACTS, Cues(ACTS)), ACTS).tag("Who ate it? The cat did.")
+    assert [s.act for s in spans] == ["Ask", "Say"]
 
 
 def test_training_twice_gives_the_same_weights() -> None:
