@@ -31,7 +31,7 @@ function elaborate(L, env, options, code) {
     last = L.fn('l_Lean_Parser_isTerminalCommand')(L.inc(syntax)) !== 0;
     const before = L.ctor(0, [command, L.inc(parser), position, L.fn('lean_array_mk')(L.box(0))]);
     const state = L.fn('lean_st_mk_ref')(before);
-    L.dec(L.io(L.fn('l_Lean_Elab_Frontend_elabCommandAtFrontend')(syntax, L.inc(context), state)));
+    L.dec(L.io(L.fn('l_Lean_Elab_Frontend_elabCommandAtFrontend')(syntax, context, state)));
     const after = L.fn('lean_st_ref_get')(state);
     command = L.inc(L.field(after, 0));
     L.dec(after);

@@ -33,7 +33,7 @@ function contains(L, kenv, name) {
 // The constant `text` as an elaborated file holds it: this build makes top-level names private to the file.
 function resolve(L, env, kenv, text) {
   const plain = L.name(text);
-  const hidden = L.fn('l_Lean_mkPrivateName')(L.inc(env), L.inc(plain));
+  const hidden = L.fn('l_Lean_mkPrivateName')(env, L.inc(plain));
   return [plain, hidden].find((name) => contains(L, kenv, name));
 }
 

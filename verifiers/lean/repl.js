@@ -54,6 +54,7 @@ load(path.resolve(process.argv[2]), (L) => {
         room -= data.length;
       }
       L.dec(array);
+      L.dec(log);
     }
     return { env, messages };
   }
