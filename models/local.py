@@ -20,6 +20,8 @@ from .work import Work
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_SHORT = 64  # characters: an act's tag is shorter
+
 
 class LocalPolicy:
     """A causal LM as a policy (see `models.policy.Policy`). One thread, one process.
@@ -48,6 +50,7 @@ class LocalPolicy:
         self._hidden = {*self.ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
         self._may_stop: dict[tuple[str, ...], list[bool]] = {}
         self._anchors: dict[int, int] = {}
+        self._tails: dict[str, list[int]] = {}
 
     @classmethod
     def load(cls, path_or_name: str, device: str = "auto", batch_rows: int = 256) -> "LocalPolicy":
@@ -117,13 +120,27 @@ class LocalPolicy:
 
     def continued(self, prompt: str, ids: list[int], continuations: Sequence[str]) -> list[list[int]]:
         """Tokens of each continuation as the tokenizer cuts them after this prompt (tokens `ids`)."""
-        joint, _ = prompting.encode(self.tokenizer, [prompt + c for c in continuations])
-        return [
-            row[len(ids) :]
-            if row[: len(ids)] == ids
-            else self.tokenizer(c, add_special_tokens=False).input_ids
-            for row, c in zip(joint, continuations, strict=True)
-        ]
+        known = {c: own for c in continuations if (own := self._own_tokens(c)) is not None}
+        others = [c for c in continuations if c not in known]
+        for c, row in zip(
+            others, prompting.token_ids(self.tokenizer, [prompt + c for c in others]), strict=True
+        ):
+            whole = row[: len(ids)] == ids
+            known[c] = row[len(ids) :] if whole else self.tokenizer(c, add_special_tokens=False).input_ids
+        return [known[c] for c in continuations]
+
+    def _own_tokens(self, text: str) -> list[int] | None:
+        """Tokens of a short text that begins with an added token: nothing before it changes them."""
+        if len(text) > _SHORT or not text.startswith(self._added):
+            return None
+        if text not in self._tails:
+            self._tails[text] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return self._tails[text]
+
+    @cached_property
+    def _added(self) -> tuple[str, ...]:
+        added = self.tokenizer.added_tokens_decoder.values()
+        return tuple(t.content for t in added if not (t.lstrip or t.single_word))
 
     def may_stop(self, stops: tuple[str, ...]) -> list[bool]:
         """For each token whether a text may hold one of these strings for the first time after it.
@@ -141,7 +158,7 @@ class LocalPolicy:
     @cached_property
     def _pieces(self) -> list[str]:
         """Each token's text inside a text: after the token of a letter."""
-        [anchor], _ = prompting.encode(self.tokenizer, ["a"])
+        [anchor] = prompting.token_ids(self.tokenizer, ["a"])
         before = len(self._decode(anchor))
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         return [self._decode([*anchor, i])[before:] for i in range(vocabulary)]
@@ -175,7 +192,7 @@ class Stream:
         """Put requests under way; returns their numbers, in order."""
         numbers = range(self._requests, self._requests + len(requests))
         self._requests += len(requests)
-        ids, _ = prompting.encode(self.policy.tokenizer, [r.prompt for r in requests])
+        ids = prompting.token_ids(self.policy.tokenizer, [r.prompt for r in requests])
         rows: list[Row] = []
         owners: list[tuple[int, int]] = []
         for i in sorted(range(len(requests)), key=lambda i: (requests[i].key, requests[i].prompt)):
@@ -223,7 +240,7 @@ class Stream:
 
     def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """As the policy's own, sharing what this stream has computed so far."""
-        ids, _ = prompting.encode(self.policy.tokenizer, prompts)
+        ids = prompting.token_ids(self.policy.tokenizer, prompts)
         out = [[float("-inf")] * len(c) for c in continuations]
         places, rows = [], []
         for i, (prompt, head, texts) in enumerate(zip(prompts, ids, continuations, strict=True)):

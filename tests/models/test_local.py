@@ -146,6 +146,16 @@ def test_logprobs_match_a_plain_forward(policy: LocalPolicy) -> None:
             assert score == pytest.approx(plain, abs=1e-3)
 
 
+@pytest.mark.parametrize("prefix", ["", "So 1 + 2", "So  ", "é\n", "<ACT_Check_Start>So<ACT_Check_End>"])
+def test_a_tag_is_cut_as_it_is_after_any_prompt(llama: LocalPolicy, prefix: str) -> None:
+    tags = ["<ACT_Check_Start>", "<ACT_Check_Start> 12", "<Think_End>", "So", "<ACT_Check_Start>" + "x" * 80]
+    prompt = llama.prompt("Why?", prefix)
+    ids = llama.tokenizer(prompt).input_ids
+    for _ in range(2):
+        found = llama.continued(prompt, ids, tags)
+        assert [ids + tail for tail in found] == [llama.tokenizer(prompt + tag).input_ids for tag in tags]
+
+
 def test_logprobs_do_not_fit_the_context(gpt2: LocalPolicy) -> None:
     [[fits, not_]] = gpt2.logprobs(["a"], [["b", "c" * 60]])
     assert math.isfinite(fits)
