@@ -94,8 +94,7 @@ def table(head: Sequence[str], *rows: Sequence[str]) -> None:
 class Bench:
     """The folder of the work, and what several parts rest on."""
 
-    def __init__(self, out: Path, limit: int | None = None) -> None:
-        self.limit = limit
+    def __init__(self, out: Path) -> None:
         self.out, self.acts, self.none = out, out / "acts", out / "none"
         self.loop = load_loop(shipped_config("loop.yaml"))
         without = ("start.acts=none", "train.0.settings.acts=none")
@@ -226,7 +225,7 @@ def rewards(bench: Bench) -> dict[str, float]:
 
     The shipped one was trained on twenty times the seeds: what a stronger trunk brings.
     """
-    seeds, levels = read_problems(bench.acts / "heldout.jsonl", bench.limit)
+    seeds, levels = read_problems(bench.acts / "heldout.jsonl")
     policy = Remembered.load(str(bench.start()), "cpu")
     problems = [{"id": str(i), "question": s.question, "answer": s.answer} for i, s in enumerate(seeds)]
     labelled = first_error_rows(problems[:AUC_PROBLEMS], policy)
@@ -311,9 +310,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--part", default="a,b,c,d", help="some of a,b,c,d")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark-loop"))
-    parser.add_argument("--limit", type=int, help="part c: the first so many problems")
     given = parser.parse_args()
-    bench = Bench(given.out, given.limit)
+    bench = Bench(given.out)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
     figures: dict[str, float] = {}

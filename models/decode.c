@@ -1,16 +1,14 @@
 // What a decode step of a Llama-type model does between its matrix products, row by row.
 //
 // Compiled by models/kernels.py for one machine and one model: HEADS heads of SIZE numbers that share GROUP to
-// GROUP the same keys and values (SHARED = HEADS / GROUP).
+// GROUP the same keys and values (SHARED = HEADS / GROUP); vectors of WIDE numbers, positions in tiles of TILE.
 
 #include <math.h>
 #include <stdint.h>
 
-#define WIDE 16
 #define SHARED (HEADS / GROUP)
 #define HALF (SIZE / 2)
-#define VECS 2  // of positions at once: enough sums under way to hide the latency of one
-#define TILE (WIDE * VECS)
+#define VECS (TILE / WIDE)  // of positions at once: enough sums under way to hide the latency of one
 #define PADDED(n) (((n) + TILE - 1) / TILE * TILE)
 #define PART (SIZE % 32 == 0 ? 2 : 1)  // of a value at once, in vectors
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kernels import TILE, Kernels, kernels
-from .slots import Prefix
+from .kernels import TILE, WIDE, Kernels, kernels
+from .slots import GROW, Prefix, RowLengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _ARCHITECTURES = {"llama", "mistral", "qwen2"}
 _ROPE = {"default", "linear", "llama3"}  # their angles do not depend on how long a sequence has become
 _LARGEST = 1 << 26  # parameters: above it, products alone count, and a copy of the weights is dear
-_GROW = 64
 
 
 class FusedDecoder:
@@ -58,8 +57,8 @@ class FusedDecoder:
             and "partial_rotary_factor" not in rope
             and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
             and getattr(config, "sliding_window", None) is None
-            and config.hidden_size % 16 == 0
-            and config.intermediate_size % 16 == 0
+            and config.hidden_size % WIDE == 0
+            and config.intermediate_size % WIDE == 0
             and sum(p.numel() for p in model.parameters()) <= _LARGEST
             and kernels(*_shape(config)) is not None
         )
@@ -72,7 +71,7 @@ class FusedDecoder:
         return self._angles
 
 
-class FusedSlots:
+class FusedSlots(RowLengths):
     """Memory for the rows of one batch: a beginning that rows may share, and a tail of each row's own.
 
     As `slots.Slots`, for a decode step of one token a row.
@@ -87,19 +86,11 @@ class FusedSlots:
         empty = torch.zeros(0, shared, size, 0), torch.zeros(0, shared, 0, size)
         self._tails = [empty for _ in decoder.layers]
 
-    @property
-    def rows(self) -> int:
-        return len(self.lengths)
-
     def fill(self, rows: Sequence[int], prefix: Prefix | None, length: int) -> None:
         """Give these slots, in use or next in line, the first `length` tokens of a prefix."""
-        more = max(rows) + 1 - self.rows
-        if more > 0:
-            self.lengths = F.pad(self.lengths, (0, more))
-            self._beginnings = F.pad(self._beginnings, (0, 0, 0, more))
-            self._begun += [None] * more
-        at = torch.tensor(rows)
-        self.lengths[at] = length
+        at, more = self._seat(rows, length)
+        self._beginnings = F.pad(self._beginnings, (0, 0, 0, more))
+        self._begun += [None] * more
         begun = prefix.layers if prefix is not None and length else (None,) * len(self.decoder.layers)
         where = [
             [layer[0].data_ptr(), layer[1].data_ptr(), layer[0].shape[2], layer[1].shape[1], length]
@@ -125,12 +116,12 @@ class FusedSlots:
 
     def keep(self, rows: int) -> None:
         """Give up the slots from `rows` on."""
-        self.lengths = self.lengths[:rows]
+        super().keep(rows)
         self._beginnings = self._beginnings[:, :rows]
         del self._begun[rows:]
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Logits (R, V) after one new token a row, `ids` (R, 1); `lengths` are left as they are."""
+    def forward(self, ids: Tensor, *, last: bool = True) -> Tensor:
+        """Logits (R, V), or (R, 1, V), after one new token a row, `ids` (R, 1); `lengths` are left as is."""
         decoder, rows = self.decoder, len(ids)
         run, eps = decoder.kernels, decoder.eps
         heads, size = decoder.heads, decoder.size
@@ -150,12 +141,12 @@ class FusedSlots:
             gates = F.linear(run.norm(h, after, eps, x), gate_up)
             h = torch.addmm(h, run.gate(gates, torch.empty(rows, gates.shape[1] // 2)), down.t())
         logits: Tensor = decoder.model.lm_head(run.norm(h, decoder.model.model.norm.weight, eps, x))
-        return logits
+        return logits if last else logits[:, None]
 
     def _make_room(self, rows: int, grown: int) -> None:
         had, _, width, _ = self._tails[0][1].shape
         if rows > had or grown > width:
-            more, wider = max(rows - had, 0), max(-(-grown // _GROW) * _GROW - width, 0)
+            more, wider = max(rows - had, 0), max(-(-grown // GROW) * GROW - width, 0)
             self._tails = [
                 (F.pad(keys, (0, wider, *[0] * 5, more)), F.pad(values, (0, 0, 0, wider, *[0] * 3, more)))
                 for keys, values in self._tails

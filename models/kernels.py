@@ -22,7 +22,9 @@ _NATIVE = (("-march=native",), ("-mcpu=native",), ())
 _COMPILER_S = 60
 _LONG, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 
-TILE = 32
+WIDE = 16
+"""Numbers in a vector: heads and layers are multiples of it."""
+TILE = 2 * WIDE
 """Positions are read in tiles: keys need memory up to the next multiple."""
 
 
@@ -91,11 +93,11 @@ class Kernels:
 def kernels(heads: int, shared: int, size: int) -> Kernels | None:
     """For so many heads, `shared` of keys and values, of `size` numbers; None if not to be had."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
-    source = files(__package__).joinpath("decode.c").read_bytes()
-    shape = (f"-DHEADS={heads}", f"-DGROUP={heads // shared}", f"-DSIZE={size}")
-    version = _run([*compiler, "--version"])
-    if version is None or size % 16:
+    if size % WIDE or (version := _run([*compiler, "--version"])) is None:
         return None
+    source = files(__package__).joinpath("decode.c").read_bytes()
+    sizes = {"WIDE": WIDE, "TILE": TILE, "HEADS": heads, "GROUP": heads // shared, "SIZE": size}
+    shape = tuple(f"-D{name}={value}" for name, value in sizes.items())
     parts = (source, version, _processor().encode(), " ".join((*compiler, *_FLAGS, *shape)).encode())
     library = _folder() / f"decode-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:24]}.so"
     if not library.exists() and not _compile(compiler, shape, source, library):

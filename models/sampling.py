@@ -152,7 +152,7 @@ class Engine:
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
             width = part[-1][0]
-            slots = Slots(self.model)
+            slots = self._memory() if width == 1 else Slots(self.model)
             for r, (_, prompt, _) in enumerate(part):
                 slots.fill([r], prefixes[prompt[:-1]], len(prompt) - 1)
             ids = [_padded([prompt[-1], *head], width, self.pad) for _, prompt, head in part]

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _ATTENTION = "cotmill_slots"
 _KINDS = {"full_attention", "sliding_attention"}
-_GROW = 64
+GROW = 2 * TILE
+"""Positions by which the memory of keys and values grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,30 @@ class Prefix:
         return sum(t.numel() * t.element_size() for layer in self.layers if layer for t in layer)
 
 
-class Slots:
-    """Slots for the rows of one batch. Rows 0 to `rows` - 1 are in use; `lengths` (R,) are their tokens."""
+class RowLengths:
+    """The rows of one batch. Rows 0 to `rows` - 1 are in use; `lengths` (R,) are their tokens."""
+
+    lengths: Tensor
+
+    @property
+    def rows(self) -> int:
+        return len(self.lengths)
+
+    def keep(self, rows: int) -> None:
+        """Give up the slots from `rows` on."""
+        self.lengths = self.lengths[:rows]
+
+    def _seat(self, rows: Sequence[int], length: int) -> tuple[Tensor, int]:
+        """Let rows, in use or next in line, have so many tokens; returns them, and how many came into use."""
+        more = max(max(rows) + 1 - self.rows, 0)
+        self.lengths = torch.cat([self.lengths, self.lengths.new_zeros(more)])
+        at = torch.tensor(rows, device=self.lengths.device)
+        self.lengths[at] = length
+        return at, more
+
+
+class Slots(RowLengths):
+    """Slots for the rows of one batch, for any causal LM."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self.model = model
@@ -69,17 +92,9 @@ class Slots:
         self.at = torch.zeros(0, 1, dtype=torch.long, device=model.device)
         self.reach = 0
 
-    @property
-    def rows(self) -> int:
-        return len(self.lengths)
-
     def fill(self, rows: Sequence[int], prefix: Prefix | None, length: int) -> None:
         """Give these slots, in use or next in line, the first `length` tokens of a prefix."""
-        more = max(rows) + 1 - self.rows
-        if more > 0:
-            self.lengths = torch.cat([self.lengths, self.lengths.new_zeros(more)])
-        at = torch.tensor(rows, device=self.lengths.device)
-        self.lengths[at] = length
+        at, _ = self._seat(rows, length)
         if prefix is not None and length:
             for mine, theirs in zip(self._layers, prefix.layers, strict=True):
                 if theirs is not None:
@@ -92,10 +107,6 @@ class Slots:
         self.lengths[a] = self.lengths[b]
         for layer in self._layers:
             layer.move(a, b, reach)
-
-    def keep(self, rows: int) -> None:
-        """Give up the slots from `rows` on."""
-        self.lengths = self.lengths[:rows]
 
     def take(self, row: int, ids: tuple[int, ...]) -> Prefix:
         """The keys and values of a row's first tokens, which are `ids`."""
@@ -183,7 +194,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         """Memory for so many rows and positions, each (K, D) as in these (R, K, T, D)."""
         had = (0, 0) if self.values is None else (self.values.shape[0], self.values.shape[2])
         if self.keys is None or self.values is None or rows > had[0] or reach > had[1]:
-            most, width = max(rows, had[0]), max(-(-reach // _GROW) * _GROW, had[1])
+            most, width = max(rows, had[0]), max(-(-reach // GROW) * GROW, had[1])
             new_keys = keys.new_zeros(most, keys.shape[1], keys.shape[3], width)
             new_values = values.new_zeros(most, values.shape[1], width, values.shape[3])
             if self.keys is not None and self.values is not None:
