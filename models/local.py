@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..schemas import generator
 from . import prompts as prompting
+from .cutting import Cutter
 from .folder import content_hash_of, load_model, load_tokenizer, local_folder, model_name
 from .policy import Finish, Sample, SampleRequest
 from .sampling import Drawn, Engine, Row, StopSet
@@ -19,8 +20,6 @@ from .work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_SHORT = 64  # characters: an act's tag is shorter
 
 
 class LocalPolicy:
@@ -39,6 +38,7 @@ class LocalPolicy:
         batch_rows: int = 256,
     ) -> None:
         self.model, self.tokenizer, self._name, self._hash = model, tokenizer, name, hash
+        self.cutter = Cutter(tokenizer)
         self.batch_rows = batch_rows
         self.work = Work()
         ends = model.generation_config.eos_token_id if model.generation_config else None
@@ -50,7 +50,6 @@ class LocalPolicy:
         self._hidden = {*self.ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
         self._may_stop: dict[tuple[str, ...], list[bool]] = {}
         self._anchors: dict[int, int] = {}
-        self._tails: dict[str, list[int]] = {}
 
     @classmethod
     def load(cls, path_or_name: str, device: str = "auto", batch_rows: int = 256) -> "LocalPolicy":
@@ -118,30 +117,6 @@ class LocalPolicy:
         finish: Finish = "stop" if drawn.stopped else "length"
         return Sample(text[:end] if end >= 0 else text, len(drawn.tokens), finish, drawn.logprob)
 
-    def continued(self, prompt: str, ids: list[int], continuations: Sequence[str]) -> list[list[int]]:
-        """Tokens of each continuation as the tokenizer cuts them after this prompt (tokens `ids`)."""
-        known = {c: own for c in continuations if (own := self._own_tokens(c)) is not None}
-        others = [c for c in continuations if c not in known]
-        for c, row in zip(
-            others, prompting.token_ids(self.tokenizer, [prompt + c for c in others]), strict=True
-        ):
-            whole = row[: len(ids)] == ids
-            known[c] = row[len(ids) :] if whole else self.tokenizer(c, add_special_tokens=False).input_ids
-        return [known[c] for c in continuations]
-
-    def _own_tokens(self, text: str) -> list[int] | None:
-        """Tokens of a short text that begins with an added token: nothing before it changes them."""
-        if len(text) > _SHORT or not text.startswith(self._added):
-            return None
-        if text not in self._tails:
-            self._tails[text] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return self._tails[text]
-
-    @cached_property
-    def _added(self) -> tuple[str, ...]:
-        added = self.tokenizer.added_tokens_decoder.values()
-        return tuple(t.content for t in added if not (t.lstrip or t.single_word))
-
     def may_stop(self, stops: tuple[str, ...]) -> list[bool]:
         """For each token whether a text may hold one of these strings for the first time after it.
 
@@ -158,7 +133,7 @@ class LocalPolicy:
     @cached_property
     def _pieces(self) -> list[str]:
         """Each token's text inside a text: after the token of a letter."""
-        [anchor] = prompting.token_ids(self.tokenizer, ["a"])
+        [anchor] = self.cutter.cut(["a"])
         before = len(self._decode(anchor))
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         return [self._decode([*anchor, i])[before:] for i in range(vocabulary)]
@@ -192,7 +167,7 @@ class Stream:
         """Put requests under way; returns their numbers, in order."""
         numbers = range(self._requests, self._requests + len(requests))
         self._requests += len(requests)
-        ids = prompting.token_ids(self.policy.tokenizer, [r.prompt for r in requests])
+        ids = self.policy.cutter.cut([r.prompt for r in requests])
         rows: list[Row] = []
         owners: list[tuple[int, int]] = []
         for i in sorted(range(len(requests)), key=lambda i: (requests[i].key, requests[i].prompt)):
@@ -240,11 +215,11 @@ class Stream:
 
     def logprobs(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """As the policy's own, sharing what this stream has computed so far."""
-        ids = prompting.token_ids(self.policy.tokenizer, prompts)
+        ids = self.policy.cutter.cut(prompts)
         out = [[float("-inf")] * len(c) for c in continuations]
         places, rows = [], []
         for i, (prompt, head, texts) in enumerate(zip(prompts, ids, continuations, strict=True)):
-            for j, tail in enumerate(self.policy.continued(prompt, head, texts)):
+            for j, tail in enumerate(self.policy.cutter.continued(prompt, head, texts)):
                 if head and len(head) + len(tail) <= self.policy.context:
                     places.append((i, j))
                     rows.append((tuple(head), tuple(tail)))

@@ -54,15 +54,6 @@ def prompt(tokenizer: "PreTrainedTokenizerBase", question: str, prefix: str = ""
     return question + ("\n" if tags else "\n\n") + prefix
 
 
-def token_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of prompts, as `encode` gives them."""
-    if not texts:
-        return []
-    rows = [list(row) for row in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    bos = _begins_with(tokenizer)
-    return [row if bos is None or row[:1] == [bos] else [bos, *row] for row in rows]
-
-
 def encode(
     tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]
 ) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
@@ -76,7 +67,7 @@ def encode(
     encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
     ids: list[list[int]] = [list(row) for row in encoded["input_ids"]]
     spans: list[list[tuple[int, int]]] = [[(a, b) for a, b in row] for row in encoded["offset_mapping"]]
-    bos = _begins_with(tokenizer)
+    bos = begins_with(tokenizer)
     if bos is not None:
         for row, span in zip(ids, spans, strict=True):
             if row[:1] != [bos]:
@@ -85,7 +76,7 @@ def encode(
     return ids, spans
 
 
-def _begins_with(tokenizer: "PreTrainedTokenizerBase") -> int | None:
+def begins_with(tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """The beginning-of-sequence token, if the tokenizer adds it."""
     bos = tokenizer.bos_token_id
     return bos if bos is not None and tokenizer("").input_ids[:1] == [bos] else None

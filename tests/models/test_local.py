@@ -152,7 +152,7 @@ def test_a_tag_is_cut_as_it_is_after_any_prompt(llama: LocalPolicy, prefix: str)
     prompt = llama.prompt("Why?", prefix)
     ids = llama.tokenizer(prompt).input_ids
     for _ in range(2):
-        found = llama.continued(prompt, ids, tags)
+        found = llama.cutter.continued(prompt, ids, tags)
         assert [ids + tail for tail in found] == [llama.tokenizer(prompt + tag).input_ids for tag in tags]
 
 
