@@ -1,7 +1,7 @@
-"""Prompts cut into tokens, no piece of text twice: a search asks again and again for what has grown a little.
+"""Prompts cut into tokens, no piece of text twice: a search asks often for what has grown a little.
 
-A tokenizer looks for its added tokens (act tags, the turns of a chat) before anything else and cuts what stands
-between two of them by itself, so each such piece is cut once and remembered.
+A tokenizer looks for its added tokens (act tags, the turns of a chat) before anything else and cuts what
+stands between two of them by itself, so each such piece is cut once and remembered.
 """
 
 import re

@@ -1,4 +1,4 @@
-// What a decode step of a Llama-type model does between its matrix products, row by row.
+// What a Llama-type model does between its matrix products on few new tokens a row, token by token.
 //
 // Compiled by models/kernels.py for one machine and one model: HEADS heads of SIZE numbers that share GROUP to
 // GROUP the same keys and values (SHARED = HEADS / GROUP); vectors of WIDE numbers, positions in tiles of TILE.
@@ -98,21 +98,21 @@ struct beginning {
     int64_t width, length, used;
 };
 
-// Turn queries and keys of each row's new token, keep its key and value at the tail's end, and attend.
-// projected (rows, HEADS + 2 SHARED, SIZE); position (rows), that of the new token; angles (2, context, HALF);
-// keys (rows, SHARED, SIZE, width) and values (rows, SHARED, width, SIZE), the tails; out (rows, HEADS, SIZE);
-// scratch (GROUP, stride), as many as any row may look at, both parts padded.
-void attend(int64_t rows, const float *projected, const int64_t *position, const float *angles, int64_t context,
-            const struct beginning *beginnings, float *keys, float *values, int64_t width, float *scratch,
-            int64_t stride, float *out) {
-    for (int64_t row = 0; row < rows; row++) {
-        const float *x = projected + row * (HEADS + 2 * SHARED) * SIZE;
-        const float *cosine = angles + position[row] * HALF, *sine = cosine + context * HALF;
-        struct beginning b = beginnings[row];
-        int64_t own = position[row] - b.used, split = PADDED(b.used);
+// Turn queries and keys of each token, keep its key and value at the end of its row's tail, and attend.
+// A row's tokens come in order. projected (tokens, HEADS + 2 SHARED, SIZE); row and position (tokens); angles
+// (2, context, HALF); keys (rows, SHARED, SIZE, width) and values (rows, SHARED, width, SIZE), the tails; out
+// (tokens, HEADS, SIZE); scratch (GROUP, stride), as many as any token may look at, both parts padded.
+void attend(int64_t tokens, const float *projected, const int64_t *row, const int64_t *position, const float *angles,
+            int64_t context, const struct beginning *beginnings, float *keys, float *values, int64_t width,
+            float *scratch, int64_t stride, float *out) {
+    for (int64_t token = 0; token < tokens; token++) {
+        const float *x = projected + token * (HEADS + 2 * SHARED) * SIZE;
+        const float *cosine = angles + position[token] * HALF, *sine = cosine + context * HALF;
+        struct beginning b = beginnings[row[token]];
+        int64_t own = position[token] - b.used, split = PADDED(b.used);
         for (int k = 0; k < SHARED; k++) {
-            float *my_keys = keys + (row * SHARED + k) * SIZE * width;
-            float *my_values = values + (row * SHARED + k) * SIZE * width;
+            float *my_keys = keys + (row[token] * SHARED + k) * SIZE * width;
+            float *my_values = values + (row[token] * SHARED + k) * SIZE * width;
             float query[GROUP][SIZE], total[GROUP];
             turn(x + (HEADS + k) * SIZE, cosine, sine, 1.0f, my_keys + own, width);
             for (int i = 0; i < SIZE; i++) my_values[own * SIZE + i] = x[(HEADS + SHARED + k) * SIZE + i];
@@ -128,7 +128,7 @@ void attend(int64_t rows, const float *projected, const int64_t *position, const
                 add(sum, my_values, own + 1, d, scratch + split, stride);
                 for (int g = 0; g < GROUP; g++)
                     for (int j = 0; j < PART; j++)
-                        store(out + (row * HEADS + k * GROUP + g) * SIZE + d + j * WIDE, sum[g][j] / total[g]);
+                        store(out + (token * HEADS + k * GROUP + g) * SIZE + d + j * WIDE, sum[g][j] / total[g]);
             }
         }
     }

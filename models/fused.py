@@ -1,11 +1,12 @@
-"""The decode step of a small Llama-type model on a CPU, without the overhead of its modules.
+"""Few new tokens a row of a small Llama-type model on a CPU, without the overhead of its modules.
 
 Decoding a small model row by row is bound by what happens between the matrix products, and by the reading of
 keys and values. Here the projections that read the same input are one product each, the rest is compiled
 (`decode.c`), a row looks at as many positions as it has, and rows that begin alike read one beginning, which
 nobody copies. The numbers are the model's own up to rounding (tests/models/test_engine.py).
 
-Shapes: R rows, H heads, K key/value heads, D head size, C context, W width of the tails, V vocabulary.
+Shapes: N new tokens of R rows, H heads, K key/value heads, D head size, C context, W width of the tails,
+V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from .kernels import TILE, WIDE, Kernels, kernels
 from .slots import GROW, Prefix, RowLengths
+from .work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,7 +29,7 @@ _LARGEST = 1 << 26  # parameters: above it, products alone count, and a copy of 
 
 
 class FusedDecoder:
-    """A model's weights as the step reads them. Holds copies of some: make a new one when these change."""
+    """A model's weights as they are read here. Holds copies of some: make a new one when these change."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self.model: Any = model
@@ -74,11 +76,11 @@ class FusedDecoder:
 class FusedSlots(RowLengths):
     """Memory for the rows of one batch: a beginning that rows may share, and a tail of each row's own.
 
-    As `slots.Slots`, for a decode step of one token a row.
+    As `slots.Slots`, for few new tokens a row: each looks back by itself.
     """
 
-    def __init__(self, decoder: FusedDecoder) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: FusedDecoder, work: Work | None = None) -> None:
+        self.decoder, self.work = decoder, work or Work()
         self.lengths = torch.zeros(0, dtype=torch.long)
         self._begun: list[Prefix | None] = []  # keeps alive what the addresses below point to
         self._beginnings = torch.zeros(len(decoder.layers), 0, 5, dtype=torch.long)
@@ -120,28 +122,66 @@ class FusedSlots(RowLengths):
         self._beginnings = self._beginnings[:, :rows]
         del self._begun[rows:]
 
-    def forward(self, ids: Tensor, *, last: bool = True) -> Tensor:
-        """Logits (R, V), or (R, 1, V), after one new token a row, `ids` (R, 1); `lengths` are left as is."""
-        decoder, rows = self.decoder, len(ids)
+    def take(self, row: int, ids: tuple[int, ...]) -> Prefix:
+        """The keys and values of a row's first tokens, which are `ids`."""
+        begun, used, n = self._begun[row], int(self._beginnings[0, row, 4]), len(ids)
+        layers = []
+        for index, (keys, values) in enumerate(self._tails):
+            k = keys.new_zeros(*keys.shape[1:3], -(-n // TILE) * TILE)
+            v = values.new_empty(values.shape[1], n, values.shape[3])
+            if begun is not None and (first := begun.layers[index]) is not None:
+                k[:, :, :used], v[:, :used] = first[0][:, :, :used], first[1][:, :used]
+            k[:, :, used:n], v[:, used:] = keys[row, :, :, : n - used], values[row, :, : n - used]
+            layers.append((k, v))
+        return Prefix(ids, tuple(layers))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (R, V) after one new token a row, `ids` (R, 1); `lengths` are left as they are."""
+        return self._logits(self._hidden(ids[:, 0], torch.arange(len(ids)), self.lengths))
+
+    def read(self, rows: Sequence[Sequence[int]]) -> None:
+        """Compute keys and values of each row's new tokens; `lengths` are left as they are."""
+        self._hidden(*self._flat(rows))
+
+    def score(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Logits (N, V) after each of the N new tokens, row by row."""
+        return self._logits(self._hidden(*self._flat(rows)))
+
+    def _flat(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+        """The new tokens of all rows, with the row and the position of each, (N,) all three."""
+        sizes = torch.tensor([len(row) for row in rows])
+        row = torch.arange(len(rows)).repeat_interleave(sizes)
+        first = (sizes.cumsum(0) - sizes - self.lengths).repeat_interleave(sizes)
+        return torch.tensor([i for ids in rows for i in ids]), row, torch.arange(len(row)) - first
+
+    def _hidden(self, ids: Tensor, row: Tensor, position: Tensor) -> Tensor:
+        """What the layers make (N, hidden size) of tokens (N,) in these rows, at these positions."""
+        decoder, new = self.decoder, len(ids)
         run, eps = decoder.kernels, decoder.eps
         heads, size = decoder.heads, decoder.size
-        used = self._beginnings[0, :, 4]
-        grown, reach = int((self.lengths - used).max()) + 1, int(self.lengths.max()) + 1
-        self._make_room(rows, grown)
+        self.work.computed += new
+        self._make_room(self.rows, int((position - self._beginnings[0, row, 4]).max()) + 1)
+        reach = int(position.max()) + 1
         angles = decoder.angles(reach)
         scratch = torch.empty(heads // decoder.shared, reach + 3 * TILE)
-        seen = torch.empty(rows, heads * size)
-        h: Tensor = F.embedding(ids[:, 0], decoder.model.model.embed_tokens.weight)
+        seen = torch.empty(new, heads * size)
+        h: Tensor = F.embedding(ids, decoder.model.model.embed_tokens.weight)
         x = torch.empty_like(h)
         for index, (qkv, bias, o, gate_up, down, before, after) in enumerate(decoder.layers):
             projected = F.linear(run.norm(h, before, eps, x), qkv, bias)
             keys, values = self._tails[index]
-            run.attend(projected, self.lengths, angles, self._beginnings[index], keys, values, scratch, seen)
+            run.attend(projected, row, position, angles, self._beginnings[index], keys, values, scratch, seen)
             h = torch.addmm(h, seen, o.t())
             gates = F.linear(run.norm(h, after, eps, x), gate_up)
-            h = torch.addmm(h, run.gate(gates, torch.empty(rows, gates.shape[1] // 2)), down.t())
-        logits: Tensor = decoder.model.lm_head(run.norm(h, decoder.model.model.norm.weight, eps, x))
-        return logits if last else logits[:, None]
+            h = torch.addmm(h, run.gate(gates, torch.empty(new, gates.shape[1] // 2)), down.t())
+        return h
+
+    def _logits(self, h: Tensor) -> Tensor:
+        model = self.decoder.model
+        logits: Tensor = model.lm_head(
+            self.decoder.kernels.norm(h, model.model.norm.weight, self.decoder.eps, torch.empty_like(h))
+        )
+        return logits
 
     def _make_room(self, rows: int, grown: int) -> None:
         had, _, width, _ = self._tails[0][1].shape

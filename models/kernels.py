@@ -1,4 +1,4 @@
-"""The compiled part of a decode step: `decode.c`, built by this machine's C compiler when first needed.
+"""The compiled part of the fused model: `decode.c`, built by this machine's C compiler when first needed.
 
 Kept in the user's cache under a hash of the source, the compiler and the processor. `CC` names the compiler
 (`cc` otherwise). Where there is none, callers use the model's own modules.
@@ -29,17 +29,27 @@ TILE = 2 * WIDE
 
 
 class Kernels:
-    """What stands between a decode step's matrix products, for one shape of heads.
+    """What stands between a model's matrix products, for one shape of heads.
 
-    All tensors are contiguous float32 on the CPU, but for `position` and `beginnings` (int64).
-    Shapes: R rows, H heads, K key/value heads, D head size, C context, W width of the tails.
+    All tensors are contiguous float32 on the CPU, but for `row`, `position` and `beginnings` (int64).
+    Shapes: N tokens of R rows, H heads, K key/value heads, D head size, C context, W width of the tails.
     """
 
     def __init__(self, library: Path) -> None:
         lib = ctypes.CDLL(str(library))
         self._attend, self._norm, self._gate = lib.attend, lib.norm, lib.gate
         pointers = [_POINTER] * 3
-        self._attend.argtypes = [_LONG, *pointers, _LONG, *pointers, _LONG, _POINTER, _LONG, _POINTER]
+        self._attend.argtypes = [
+            _LONG,
+            *pointers,
+            _POINTER,
+            _LONG,
+            *pointers,
+            _LONG,
+            _POINTER,
+            _LONG,
+            _POINTER,
+        ]
         self._norm.argtypes = [_LONG, _LONG, _FLOAT, *pointers]
         self._gate.argtypes = [_LONG, _LONG, _POINTER, _POINTER]
         for function in (self._attend, self._norm, self._gate):
@@ -48,6 +58,7 @@ class Kernels:
     def attend(
         self,
         projected: Tensor,
+        row: Tensor,
         position: Tensor,
         angles: Tensor,
         beginnings: Tensor,
@@ -56,16 +67,17 @@ class Kernels:
         scratch: Tensor,
         out: Tensor,
     ) -> None:
-        """Fill `out` (R, H * D) from `projected` (R, (H + 2K) * D), one token a row at `position` (R,).
+        """Fill `out` (N, H * D) from `projected` (N, (H + 2K) * D), tokens of `row` (N,) at `position` (N,).
 
-        `angles` (2, C, D/2) are cosines and sines. `beginnings` (R, 5): addresses of keys (K, D, width) and
-        values (K, length, D) that a row begins with, their width and length, and how many it uses. What is
-        new is added to the tails `keys` (at least R, K, D, W) and `values` (at least R, K, W, D). `scratch`
-        (H/K, all positions, each part in whole tiles).
+        A row's tokens follow each other. `angles` (2, C, D/2) are cosines and sines. `beginnings` (R, 5):
+        addresses of keys (K, D, width) and values (K, length, D) that a row begins with, their width and
+        length, and how many it uses. What is new is added to the tails `keys` (at least R, K, D, W) and
+        `values` (at least R, K, W, D). `scratch` (H/K, all positions, each part in whole tiles).
         """
         self._attend(
             len(projected),
             projected.data_ptr(),
+            row.data_ptr(),
             position.data_ptr(),
             angles.data_ptr(),
             angles.shape[1],
@@ -79,12 +91,12 @@ class Kernels:
         )
 
     def norm(self, x: Tensor, weight: Tensor, eps: float, out: Tensor) -> Tensor:
-        """RMSNorm of rows `x` (R, N) into `out`, which is returned."""
+        """RMSNorm of rows `x` (N, W) into `out`, which is returned."""
         self._norm(len(x), x.shape[1], eps, x.data_ptr(), weight.data_ptr(), out.data_ptr())
         return out
 
     def gate(self, x: Tensor, out: Tensor) -> Tensor:
-        """silu(gate) * up of rows `x` (R, 2N), a gate and what it lets through, into `out`, returned."""
+        """silu(gate) * up of rows `x` (N, 2W), a gate and what it lets through, into `out`, returned."""
         self._gate(len(x), out.shape[1], x.data_ptr(), out.data_ptr())
         return out
 

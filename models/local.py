@@ -44,7 +44,6 @@ class LocalPolicy:
         ends = model.generation_config.eos_token_id if model.generation_config else None
         self.ends = sorted({*_ids(ends), *_ids(tokenizer.eos_token_id)})
         pad = tokenizer.pad_token_id
-        self.pad = pad if pad is not None else 0
         config = model.config.get_text_config()
         self.context = getattr(config, "max_position_embeddings", None) or 1 << 30
         self._hidden = {*self.ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
@@ -150,9 +149,7 @@ class Stream:
 
     def __init__(self, policy: LocalPolicy) -> None:
         self.policy = policy
-        self._engine = Engine(
-            policy.model, ends=policy.ends, pad=policy.pad, rows=policy.batch_rows, work=policy.work
-        )
+        self._engine = Engine(policy.model, ends=policy.ends, rows=policy.batch_rows, work=policy.work)
         self._stops: dict[tuple[str, ...], int] = {(): -1}
         self._open: dict[int, _Open] = {}
         self._of_row: dict[int, tuple[int, int]] = {}

@@ -10,6 +10,7 @@ Shapes: R rows (samples), Q new tokens a row, V vocabulary.
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,7 @@ Ids = tuple[int, ...]
 _RESEAT = 1 / 32  # seats change once this share of the rows can: to change costs copies of keys and values
 _WORTH = 16  # tokens that two prompts must share for one to wait until the other is computed
 _PREFILL_TOKENS = 16384  # at once
+_FEW = 256  # new tokens of a row that are read one by one
 _LOGITS = 1 << 26  # entries at once
 _PREFIX_BYTES = 1 << 30
 _EXACT = 8192  # entries above which probabilities are cumulated in double precision
@@ -86,12 +88,11 @@ class Engine:
         model: "PreTrainedModel",
         *,
         ends: Iterable[int],
-        pad: int = 0,
         rows: int = 256,
         prefix_bytes: int = _PREFIX_BYTES,
         work: Work | None = None,
     ) -> None:
-        self.model, self.pad = model, pad
+        self.model = model
         self.rows = self._most = rows
         self.ends = frozenset(ends)
         self.stop_sets: list[StopSet] = []
@@ -148,28 +149,29 @@ class Engine:
         prefixes = self._ensure({prompt[:-1] for prompt in prompts})
         owners = _owners({(prompt, tail[:-1]) for prompt, tail in rows if tail})
         distinct = sorted((len(head) + 1, prompt, head) for prompt, head in set(owners.values()))
-        table: dict[tuple[Ids, Ids], tuple[Tensor, int]] = {}
+        wanted: dict[tuple[Ids, Ids], list[int]] = {}
+        for number, (prompt, tail) in enumerate(rows):
+            if tail:
+                wanted.setdefault(owners[prompt, tail[:-1]], []).append(number)
+        out = [0.0] * len(rows)
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
-            width = part[-1][0]
-            slots = self._memory() if width == 1 else Slots(self.model)
+            slots = self._memory(part[-1][0])
             for r, (_, prompt, _) in enumerate(part):
                 slots.fill([r], prefixes[prompt[:-1]], len(prompt) - 1)
-            ids = [_padded([prompt[-1], *head], width, self.pad) for _, prompt, head in part]
-            logits = slots.forward(torch.tensor(ids, device=self.model.device), last=width == 1)
-            self.work.computed += len(part) * width
-            self.work.scored += sum(size for size, _, _ in part)
-            scores = logits.log_softmax(-1).view(len(part), width, -1)
-            for r, (_, prompt, head) in enumerate(part):
-                table[prompt, head] = (scores, r)
-        out = []
-        for prompt, tail in rows:
-            total = 0.0
-            if tail:
-                scores, r = table[owners[prompt, tail[:-1]]]
-                at = torch.arange(len(tail), device=scores.device)
-                total = float(scores[r, at, torch.tensor(tail, device=scores.device)].double().sum())
-            out.append(total)
+            scores = slots.score([(prompt[-1], *head) for _, prompt, head in part]).log_softmax(-1)
+            self.work.scored += len(scores)
+            starts = accumulate((size for size, _, _ in part), initial=0)
+            places = [
+                (number, start + k, token)
+                for start, (_, prompt, head) in zip(starts, part, strict=False)
+                for number in wanted[prompt, head]
+                for k, token in enumerate(rows[number][1])
+            ]
+            numbers, at, tokens = zip(*places, strict=True)
+            found = scores[torch.tensor(at), torch.tensor(tokens)].tolist()
+            for number, score in zip(numbers, found, strict=True):
+                out[number] += score
         return out
 
     def _step(self) -> list[tuple[int, Drawn]]:
@@ -185,7 +187,6 @@ class Engine:
         self.work.steps += 1
         self.work.row_steps += len(seats) - seats.count(None)
         self.work.seats += self.rows
-        self.work.computed += len(seats)
         ended = []
         for i, (seat, token, score) in enumerate(zip(seats, drawn.tolist(), scores.tolist(), strict=True)):
             if seat is None:
@@ -259,8 +260,11 @@ class Engine:
         self._slots = self._memory()
         self._prefixes.clear()
 
-    def _memory(self) -> Slots | FusedSlots:
-        return FusedSlots(self._fused) if self._fused else Slots(self.model)
+    def _memory(self, new: int = 1) -> Slots | FusedSlots:
+        """For rows that take up to so many new tokens at once."""
+        if self._fused and new <= _FEW:
+            return FusedSlots(self._fused, self.work)
+        return Slots(self.model, self.work)
 
     def _ensure(self, sequences: set[Ids]) -> dict[Ids, Prefix | None]:
         """Keys and values of each sequence, perhaps as the beginning of a longer one; None for no tokens."""
@@ -290,14 +294,11 @@ class Engine:
 
     def _prefill(self, rows: Sequence[tuple[Ids, Prefix | None, int]]) -> list[Prefix]:
         """Compute what each row's known beginning lacks."""
-        width = max(len(ids) - shared for ids, _, shared in rows)
-        slots = Slots(self.model)
+        slots = self._memory(max(len(ids) - shared for ids, _, shared in rows))
         for r, (_, prefix, shared) in enumerate(rows):
             slots.fill([r], prefix, shared)
-        new = [_padded(ids[shared:], width, self.pad) for ids, _, shared in rows]
-        slots.forward(torch.tensor(new, device=self.model.device))
+        slots.read([ids[shared:] for ids, _, shared in rows])
         self.work.prefilled += sum(len(ids) - shared for ids, _, shared in rows)
-        self.work.computed += len(rows) * width
         return [slots.take(r, ids) for r, (ids, _, _) in enumerate(rows)]
 
 
@@ -356,10 +357,6 @@ def _parts(rows: Sequence[Any], size: Callable[[Any], int], limit: int) -> list[
         else:
             parts.append([row])
     return parts
-
-
-def _padded(ids: Sequence[int], width: int, pad: int) -> list[int]:
-    return [*ids, *[pad] * (width - len(ids))]
 
 
 def _last(seat: _Seat | None) -> int:

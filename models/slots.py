@@ -21,6 +21,7 @@ from transformers.masking_utils import sdpa_mask
 
 from ..schemas import BadInput
 from .kernels import TILE
+from .work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,10 +67,10 @@ class RowLengths:
 
 
 class Slots(RowLengths):
-    """Slots for the rows of one batch, for any causal LM."""
+    """Slots for the rows of one batch, for any causal LM; `work` counts what goes through it."""
 
-    def __init__(self, model: "PreTrainedModel") -> None:
-        self.model = model
+    def __init__(self, model: "PreTrainedModel", work: Work | None = None) -> None:
+        self.model, self.work = model, work or Work()
         config = model.config.get_text_config()
         accepted = signature(model.forward).parameters
         window = getattr(config, "sliding_window", None)
@@ -120,6 +121,7 @@ class Slots(RowLengths):
         """
         new = ids.shape[1]
         logits: Tensor
+        self.work.computed += ids.numel()
         self.at = self.lengths[:, None] + torch.arange(new, device=ids.device)
         self.reach = int(self.at.max()) + 1
         out = self.model(
@@ -132,6 +134,21 @@ class Slots(RowLengths):
         )
         logits = out.logits
         return (logits[:, -1] if last else logits).float()
+
+    def read(self, rows: Sequence[Sequence[int]]) -> None:
+        """Compute keys and values of each row's new tokens; `lengths` are left as they are."""
+        self.forward(self._padded(rows))
+
+    def score(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Float logits (N, V) after each of the N new tokens, row by row."""
+        logits = self.forward(self._padded(rows), last=False)
+        return torch.cat([row[: len(ids)] for row, ids in zip(logits, rows, strict=True)])
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """(R, Q), with any token behind a row's end: nobody looks at it."""
+        width = max(map(len, rows))
+        ids = [[*row, *[0] * (width - len(row))] for row in rows]
+        return torch.tensor(ids, device=self.lengths.device)
 
     def _mask(self) -> Any:
         """(R, 1, Q, T) per kind of layer: a token sees itself and what stands before it."""

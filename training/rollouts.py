@@ -101,7 +101,6 @@ class Roller:
         engine = Engine(
             self.policy.model,
             ends=self.policy.ends,
-            pad=self.policy.pad,
             rows=self.policy.batch_rows,
             work=self.policy.work,
         )

@@ -89,7 +89,9 @@ def test_what_continues_it(kind: tuple[str, bool], prompt: str, continuations: l
     [ids], _ = encode(cutter.tokenizer, [prompt])
     wholes, _ = encode(cutter.tokenizer, [prompt + c for c in continuations])
     expected = [
-        whole[len(ids) :] if whole[: len(ids)] == ids else cutter.tokenizer(c, add_special_tokens=False).input_ids
+        whole[len(ids) :]
+        if whole[: len(ids)] == ids
+        else cutter.tokenizer(c, add_special_tokens=False).input_ids
         for whole, c in zip(wholes, continuations, strict=True)
     ]
     assert cutter.continued(prompt, ids, continuations) == expected

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from cotmill.models.fused import FusedDecoder, FusedSlots
-from cotmill.models.kernels import kernels
+from cotmill.models.kernels import TILE, kernels
 from cotmill.models.local import LocalPolicy
 from cotmill.models.policy import SampleRequest
 from cotmill.models.prefixes import Prefixes, common
@@ -201,20 +201,65 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(kind: str, monkeypatch
     assert engine.rows < 4
 
 
-def test_a_row_too_large_for_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = Slots.forward
+@pytest.mark.parametrize("kind", ["llama", "mistral with a window"])
+def test_a_row_too_large_for_memory_fails_alone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory: Any = FusedSlots if FusedDecoder.fits(model(kind)) else Slots
+    read = memory.read
 
-    def short(self: Slots, ids: torch.Tensor, *, last: bool = True) -> torch.Tensor:
-        if ids.shape[1] > 8:
+    def short(self: Any, rows: Sequence[Sequence[int]]) -> None:
+        if max(map(len, rows)) > 8:
             raise torch.OutOfMemoryError
-        logits: torch.Tensor = forward(self, ids, last=last)
-        return logits
+        read(self, rows)
 
-    monkeypatch.setattr(Slots, "forward", short)
+    monkeypatch.setattr(memory, "read", short)
     asked = [row(range(30, 45)), *(row(p) for p in PROMPTS[1:])]
-    long, *others = drain(Engine(model("llama"), ends=(), rows=4), asked)
+    long, *others = drain(Engine(model(kind), ends=(), rows=4), asked)
     assert long.error == "out of memory"
     assert all(d.error is None and len(d.tokens) == 12 for d in others)
+
+
+@pytest.mark.parametrize("kind", ["llama", "scaled rope", "qwen2"])
+@torch.inference_mode()
+def test_ragged_rows_read_as_the_model_reads_them(kind: str) -> None:
+    whole = model(kind)
+    if not FusedDecoder.fits(whole):
+        pytest.skip("no C compiler")
+    draw = torch.Generator().manual_seed(3)
+    text = tuple(torch.randint(3, 60, (80,), generator=draw).tolist())
+    begun = [0, 1, 31, 32, 33, 63, 70]  # tokens of the text that a row begins with, and how many follow
+    new = [5, 64, 33, 1, 31, 2, 10]
+    memories: list[Any] = [FusedSlots(FusedDecoder(whole)), Slots(whole)]
+    for memory in memories:
+        memory.fill([0], None, 0)
+        memory.read([text])
+    first, plain = (memory.take(0, text) for memory in memories)
+    taken = []
+    for memory in memories:
+        memory.keep(0)
+        for r, length in enumerate(begun):
+            memory.fill([r], first, length)
+        sizes = zip(begun, new, strict=True)
+        tails = [text[a : a + n] if r % 2 else (7, *text[1:n]) for r, (a, n) in enumerate(sizes)]
+        taken.append(
+            [
+                memory.score(tails),
+                *(memory.take(r, text[: begun[r]] + tail) for r, tail in enumerate(tails)),
+            ]
+        )
+    torch.testing.assert_close(taken[0][0], taken[1][0], rtol=1e-3, atol=1e-4)
+    assert len(taken[0][0]) == sum(new)
+    for one, other in zip([first, *taken[0][1:]], [plain, *taken[1][1:]], strict=True):
+        assert one.ids == other.ids
+        for mine, theirs in zip(one.layers, other.layers, strict=True):
+            for k in range(2):  # keys have room behind the last token
+                shape = mine[k].shape if k else (*mine[k].shape[:2], len(one.ids))
+                assert mine[0].shape == theirs[0].shape
+                assert mine[0].shape[2] % TILE == 0
+                torch.testing.assert_close(
+                    mine[k][..., : shape[-1]], theirs[k][..., : shape[-1]], rtol=1e-3, atol=1e-4
+                )
+    assert memories[0].work.computed == 80 + sum(new)
+    assert memories[1].work.computed == 80 + len(new) * max(new)
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])

@@ -52,7 +52,7 @@ def test_attention_is_that_of_its_definition(heads: int, shared: int, size: int)
     beginnings, out = torch.tensor(where), torch.empty(rows, heads * size)
     scratch = torch.empty(heads // shared, 70 + WIDTH + 3 * TILE)
     before = keys.clone(), values.clone()
-    run.attend(projected, position, angles, beginnings, keys, values, scratch, out)
+    run.attend(projected, torch.arange(rows), position, angles, beginnings, keys, values, scratch, out)
     for r, (n, m) in enumerate(zip(begun, own, strict=True)):
         x = projected[r].view(-1, size)
         cos, sin = angles[:, n + m]
@@ -80,7 +80,8 @@ def test_a_row_does_not_depend_on_its_company() -> None:
         mine = keys[rows].clone(), values[rows].clone()
         found = torch.empty(len(mine[0]), 64)
         none = torch.zeros(len(found), 5, dtype=torch.long)
-        run.attend(projected[rows], position[rows].clone(), angles, none, *mine, scratch, found)
+        each, at = torch.arange(len(found)), position[rows].clone()
+        run.attend(projected[rows], each, at, angles, none, *mine, scratch, found)
         return found
 
     together = out(slice(0, 5))
@@ -95,7 +96,9 @@ def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
     projected[0, :64:16] = 1e4
     angles = torch.stack([torch.ones(CONTEXT, 8), torch.zeros(CONTEXT, 8)])
     out, none = torch.empty(1, 64), torch.zeros(1, 5, dtype=torch.long)
-    run.attend(projected, torch.tensor([9]), angles, none, keys, values, torch.empty(1, 160), out)
+    run.attend(
+        projected, torch.tensor([0]), torch.tensor([9]), angles, none, keys, values, torch.empty(1, 160), out
+    )
     torch.testing.assert_close(out, torch.ones(1, 64))
 
 
