@@ -51,7 +51,7 @@ def job(policy: LocalPolicy, k: int) -> list[SampleRequest]:
 
 def generate(model: Any, policy: LocalPolicy, requests: list[SampleRequest]) -> int:
     """transformers' way; returns the tokens drawn."""
-    tokens = 0
+    tokens, pad = 0, policy.tokenizer.pad_token_id
     for request in requests:
         ids = policy.tokenizer(request.prompt, return_tensors="pt").input_ids
         out = model.generate(
@@ -62,9 +62,9 @@ def generate(model: Any, policy: LocalPolicy, requests: list[SampleRequest]) -> 
             top_k=0,
             num_return_sequences=request.n,
             max_new_tokens=request.max_tokens,
-            pad_token_id=policy.pad,
+            pad_token_id=pad,
         )
-        tokens += int((out[:, ids.shape[1] :] != policy.pad).sum())
+        tokens += int((out[:, ids.shape[1] :] != pad).sum())
     return tokens
 
 

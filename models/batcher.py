@@ -68,7 +68,7 @@ class Batcher:
         """
         key = (request.key, request.prompt, request.n, request.max_tokens, request.temperature, request.stop)
         writer = writer or self.policy
-        if self._running and isinstance(writer, Streaming) and kind not in self._streams:
+        if self._running and kind not in self._streams and isinstance(writer, Streaming):
             self._streams[kind] = _Stream(writer.stream())
         return self.submit(kind, key, request, partial(self._sample, kind, writer))
 

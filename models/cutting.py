@@ -80,7 +80,7 @@ class Cutter:
     def _learn(self, pieces: set[Piece]) -> None:
         if self._characters > _REMEMBERED:
             self._forget()
-        new = sorted(pieces - self._known.keys())
+        new = sorted(piece for piece in pieces if piece not in self._known)
         if new:
             texts = [self._anchor * behind + text for behind, text in new]
             rows = self.tokenizer(texts, add_special_tokens=False)["input_ids"]

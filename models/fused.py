@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .kernels import TILE, WIDE, Kernels, kernels
-from .slots import GROW, Prefix, RowLengths
+from .slots import GROW, Beginning, Prefix, RowLengths
 from .work import Work
 
 if TYPE_CHECKING:
@@ -88,21 +88,25 @@ class FusedSlots(RowLengths):
         empty = torch.zeros(0, shared, size, 0), torch.zeros(0, shared, 0, size)
         self._tails = [empty for _ in decoder.layers]
 
-    def fill(self, rows: Sequence[int], prefix: Prefix | None, length: int) -> None:
-        """Give these slots, in use or next in line, the first `length` tokens of a prefix."""
-        at, more = self._seat(rows, length)
+    def fill(self, rows: Sequence[int], begun: Sequence[Beginning]) -> None:
+        """Give each of these slots, in use or next in line, what it begins with."""
+        at, more = self._seat(rows, begun)
         self._beginnings = F.pad(self._beginnings, (0, 0, 0, more))
         self._begun += [None] * more
-        begun = prefix.layers if prefix is not None and length else (None,) * len(self.decoder.layers)
-        where = [
+        where = [self._addresses(prefix, length) for prefix, length in begun]
+        self._beginnings[:, at] = torch.tensor(where).transpose(0, 1)
+        for row, (prefix, _) in zip(rows, begun, strict=True):
+            self._begun[row] = prefix
+
+    def _addresses(self, prefix: Prefix | None, length: int) -> list[list[int]]:
+        """What the kernel is told of a beginning, by layer."""
+        layers = prefix.layers if prefix is not None and length else (None,) * len(self.decoder.layers)
+        return [
             [layer[0].data_ptr(), layer[1].data_ptr(), layer[0].shape[2], layer[1].shape[1], length]
             if layer
             else [0] * 5
-            for layer in begun
+            for layer in layers
         ]
-        self._beginnings[:, at] = torch.tensor(where)[:, None]
-        for row in rows:
-            self._begun[row] = prefix
 
     def move(self, to: Sequence[int], source: Sequence[int]) -> None:
         """Copy rows into other slots."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..schemas import generator
 from . import prompts as prompting
 from .cutting import Cutter
@@ -47,7 +49,7 @@ class LocalPolicy:
         config = model.config.get_text_config()
         self.context = getattr(config, "max_position_embeddings", None) or 1 << 30
         self._hidden = {*self.ends, *_ids(tokenizer.bos_token_id), *_ids(pad)}
-        self._may_stop: dict[tuple[str, ...], list[bool]] = {}
+        self._stop_sets: dict[tuple[str, ...], StopSet] = {}
         self._anchors: dict[int, int] = {}
 
     @classmethod
@@ -116,18 +118,21 @@ class LocalPolicy:
         finish: Finish = "stop" if drawn.stopped else "length"
         return Sample(text[:end] if end >= 0 else text, len(drawn.tokens), finish, drawn.logprob)
 
-    def may_stop(self, stops: tuple[str, ...]) -> list[bool]:
-        """For each token whether a text may hold one of these strings for the first time after it.
+    def stop_set(self, stops: tuple[str, ...]) -> StopSet:
+        """These stop strings as the engine takes them."""
 
-        Its own text holds the whole of one, or begins with an end of one, or is a piece of a character.
-        """
+        def sign(piece: str) -> int:
+            if any(stop in piece for stop in stops):
+                return 2
+            ends = any(stop.endswith(piece[:k]) for stop in stops for k in range(1, len(piece) + 1))
+            return int(ends or "\ufffd" in piece)  # the latter is a piece of a character
 
-        def may(piece: str, stop: str) -> bool:
-            return stop in piece or any(stop.endswith(piece[:k]) for k in range(1, len(piece) + 1))
-
-        if stops not in self._may_stop:
-            self._may_stop[stops] = ["\ufffd" in p or any(may(p, s) for s in stops) for p in self._pieces]
-        return self._may_stop[stops]
+        if stops not in self._stop_sets:
+            signs = torch.tensor([sign(piece) for piece in self._pieces], dtype=torch.int8)
+            self._stop_sets[stops] = StopSet(
+                signs, lambda prompt, tokens: stop_end(self.text(prompt, tokens), stops) >= 0
+            )
+        return self._stop_sets[stops]
 
     @cached_property
     def _pieces(self) -> list[str]:
@@ -135,7 +140,7 @@ class LocalPolicy:
         [anchor] = self.cutter.cut(["a"])
         before = len(self._decode(anchor))
         vocabulary = int(self.model.config.get_text_config().vocab_size)
-        return [self._decode([*anchor, i])[before:] for i in range(vocabulary)]
+        return ["" if i in self._hidden else self._decode([*anchor, i])[before:] for i in range(vocabulary)]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
@@ -226,14 +231,8 @@ class Stream:
 
     def _stop_set(self, stops: tuple[str, ...]) -> int:
         if stops not in self._stops:
-            policy = self.policy
             self._stops[stops] = len(self._engine.stop_sets)
-            self._engine.stop_sets.append(
-                StopSet(
-                    policy.may_stop(stops),
-                    lambda prompt, tokens: stop_end(policy.text(prompt, tokens), stops) >= 0,
-                )
-            )
+            self._engine.stop_sets.append(self.policy.stop_set(stops))
         return self._stops[stops]
 
 

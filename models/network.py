@@ -56,6 +56,8 @@ class RewardHead(nn.Module):
         self.state = nn.Linear(hidden_size, 1, bias=False) if reads_state else None
         nn.init.constant_(self.features.weight, 0.1)
         nn.init.constant_(self.features.bias, 1.0)
+        with torch.no_grad():
+            self.features.weight[:, self.FEATURES :] = 0  # a sum over all steps is far from the rest
         for zero in (self.state, self.tokens):
             if zero is not None:
                 nn.init.zeros_(zero.weight)

@@ -60,12 +60,12 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class StopSet:
-    """Stop strings, seen from the tokens: `may_stop[t]` says whether a text may hold one once t is added.
+    """Stop strings, seen from the tokens: `signs` (V,), whether a text holds one once a token is added.
 
-    `stops_at(prompt, tokens)` then decides.
+    0: no; 1: perhaps, and `stops_at(prompt, tokens)` decides; 2: yes.
     """
 
-    may_stop: Sequence[bool]
+    signs: Tensor
     stops_at: Callable[[Ids, list[int]], bool]
 
 
@@ -94,8 +94,9 @@ class Engine:
     ) -> None:
         self.model = model
         self.rows = self._most = rows
-        self.ends = frozenset(ends)
         self.stop_sets: list[StopSet] = []
+        self._signs = torch.zeros(1, int(model.config.get_text_config().vocab_size), dtype=torch.int8)
+        self._signs[:, [*ends]] = 2
         self.work = work if work is not None else Work()
         self._fused = FusedDecoder(model) if FusedDecoder.fits(model) else None
         self._slots = self._memory()
@@ -157,8 +158,7 @@ class Engine:
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
             slots = self._memory(part[-1][0])
-            for r, (_, prompt, _) in enumerate(part):
-                slots.fill([r], prefixes[prompt[:-1]], len(prompt) - 1)
+            slots.fill(range(len(part)), [(prefixes[p[:-1]], len(p) - 1) for _, p, _ in part])
             scores = slots.score([(prompt[-1], *head) for _, prompt, head in part]).log_softmax(-1)
             self.work.scored += len(scores)
             starts = accumulate((size for size, _, _ in part), initial=0)
@@ -183,30 +183,35 @@ class Engine:
         logits = self._slots.forward(ids)
         self._slots.lengths += going
         drawn = inverse_cdf(logits, temperature, torch.tensor(uniforms, dtype=torch.float64).to(ids.device))
-        scores = token_scores(logits[:, None], drawn[:, None])[:, 0]
+        scores = token_scores(logits[:, None], drawn[:, None])[:, 0].tolist()
+        tokens = drawn.tolist()
+        signs = self._signs_of(tokens)
         self.work.steps += 1
         self.work.row_steps += len(seats) - seats.count(None)
         self.work.seats += self.rows
         ended = []
-        for i, (seat, token, score) in enumerate(zip(seats, drawn.tolist(), scores.tolist(), strict=True)):
+        for i, (seat, token, score, sign) in enumerate(zip(seats, tokens, scores, signs, strict=True)):
             if seat is None:
                 continue
             seat.tokens.append(token)
             seat.logprob += score
-            stopped = self._stops(seat, token)
+            stopped = sign == 2 or (sign == 1 and self._stops(seat))
             if stopped or len(seat.tokens) == len(seat.row.uniforms):
                 ended.append((seat.ticket, Drawn(seat.tokens, seat.logprob, stopped)))
                 self.work.sampled += len(seat.tokens)
                 seats[i] = None
         return ended
 
-    def _stops(self, seat: _Seat, token: int) -> bool:
-        if token in self.ends:
-            return True
-        if seat.row.stops < 0:
-            return False
-        stops = self.stop_sets[seat.row.stops]
-        return stops.may_stop[token] and stops.stops_at(seat.row.ids, seat.tokens)
+    def _signs_of(self, tokens: list[int]) -> list[int]:
+        """Whether each seat's text ends with its new token, as a stop set's `signs` say."""
+        new = [stops.signs.clamp(min=self._signs[0]) for stops in self.stop_sets[len(self._signs) - 1 :]]
+        self._signs = torch.cat([self._signs, torch.stack(new)]) if new else self._signs
+        sets = torch.tensor([seat.row.stops + 1 if seat else 0 for seat in self._seats])
+        found: list[int] = self._signs[sets, torch.tensor(tokens)].tolist()
+        return found
+
+    def _stops(self, seat: _Seat) -> bool:
+        return self.stop_sets[seat.row.stops].stops_at(seat.row.ids, seat.tokens)
 
     def _reseat(self) -> None:
         """Waiting rows take the free seats; where none waits, the last rows do: the batch stays dense."""
@@ -223,12 +228,10 @@ class Engine:
             heapq.heappop(self._queue)
         taken = [*vacant, *range(len(seats), len(seats) + entering)][:entering]
         seats += [None] * (entering - len(vacant))
-        by_prompt: dict[Ids, list[int]] = {}
         for i, (_, ticket, row) in zip(taken, rows, strict=True):
             seats[i] = _Seat(ticket, row)
-            by_prompt.setdefault(row.ids, []).append(i)
-        for ids, at in by_prompt.items():
-            self._slots.fill(at, prefixes[ids[:-1]], len(ids) - 1)
+        if rows:
+            self._slots.fill(taken, [(prefixes[r.ids[:-1]], len(r.ids) - 1) for _, _, r in rows])
         self._close_ranks(vacant[entering:])
         if not self._queue:
             self._whole.clear()
@@ -295,8 +298,7 @@ class Engine:
     def _prefill(self, rows: Sequence[tuple[Ids, Prefix | None, int]]) -> list[Prefix]:
         """Compute what each row's known beginning lacks."""
         slots = self._memory(max(len(ids) - shared for ids, _, shared in rows))
-        for r, (_, prefix, shared) in enumerate(rows):
-            slots.fill([r], prefix, shared)
+        slots.fill(range(len(rows)), [(prefix, shared) for _, prefix, shared in rows])
         slots.read([ids[shared:] for ids, _, shared in rows])
         self.work.prefilled += sum(len(ids) - shared for ids, _, shared in rows)
         return [slots.take(r, ids) for r, (ids, _, _) in enumerate(rows)]

@@ -44,6 +44,10 @@ class Prefix:
         return sum(t.numel() * t.element_size() for layer in self.layers if layer for t in layer)
 
 
+Beginning = tuple[Prefix | None, int]
+"""A prefix, and how many of its tokens a row begins with."""
+
+
 class RowLengths:
     """The rows of one batch. Rows 0 to `rows` - 1 are in use; `lengths` (R,) are their tokens."""
 
@@ -57,12 +61,12 @@ class RowLengths:
         """Give up the slots from `rows` on."""
         self.lengths = self.lengths[:rows]
 
-    def _seat(self, rows: Sequence[int], length: int) -> tuple[Tensor, int]:
+    def _seat(self, rows: Sequence[int], begun: Sequence[Beginning]) -> tuple[Tensor, int]:
         """Let rows, in use or next in line, have so many tokens; returns them, and how many came into use."""
         more = max(max(rows) + 1 - self.rows, 0)
         self.lengths = torch.cat([self.lengths, self.lengths.new_zeros(more)])
         at = torch.tensor(rows, device=self.lengths.device)
-        self.lengths[at] = length
+        self.lengths[at] = torch.tensor([length for _, length in begun], device=at.device)
         return at, more
 
 
@@ -93,13 +97,19 @@ class Slots(RowLengths):
         self.at = torch.zeros(0, 1, dtype=torch.long, device=model.device)
         self.reach = 0
 
-    def fill(self, rows: Sequence[int], prefix: Prefix | None, length: int) -> None:
-        """Give these slots, in use or next in line, the first `length` tokens of a prefix."""
-        at, _ = self._seat(rows, length)
-        if prefix is not None and length:
+    def fill(self, rows: Sequence[int], begun: Sequence[Beginning]) -> None:
+        """Give each of these slots, in use or next in line, what it begins with."""
+        at, _ = self._seat(rows, begun)
+        same: dict[tuple[int, int], list[int]] = {}
+        for i, (prefix, length) in enumerate(begun):
+            if prefix is not None and length:
+                same.setdefault((id(prefix), length), []).append(i)
+        for indices in same.values():
+            prefix, length = begun[indices[0]]
+            assert prefix is not None
             for mine, theirs in zip(self._layers, prefix.layers, strict=True):
                 if theirs is not None:
-                    mine.fill(at, theirs, length)
+                    mine.fill(at[indices], theirs, length)
 
     def move(self, to: Sequence[int], source: Sequence[int]) -> None:
         """Copy rows into other slots."""

@@ -31,7 +31,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    return _ESCAPED.sub(r"<\1", text)
+    return _ESCAPED.sub(r"<\1", text) if "<\\" in text else text
 
 
 def strip_tags(markup: str) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from ..models.headed import StepsRow
-from ..models.local import LocalPolicy, stop_end
+from ..models.local import LocalPolicy
 from ..models.policy_value import PolicyValueModel
-from ..models.sampling import Drawn, Engine, Row, StopSet
+from ..models.sampling import Drawn, Engine, Row
 from ..schemas import generator, rng_key
 from ..schemas.markup import END, THINK_START, act_end, act_start
 
@@ -107,7 +107,7 @@ class Roller:
         if best_of == 1 or judge is None:
             self._go_on(rollouts, [d for [d] in self._draw(engine, rollouts, "all", 1, _NONE)])
             return
-        engine.stop_sets += [self._stop_set(self._opens), self._stop_set(self._closes)]
+        engine.stop_sets += [self.policy.stop_set(self._opens), self.policy.stop_set(self._closes)]
         going, turn = list(rollouts), 0
         while going:
             if self.tags:
@@ -161,12 +161,6 @@ class Roller:
             rollout.tokens += d.tokens
             rollout.error, rollout.ended = d.error, self._ends(d)
             rollout.segments.append((len(rollout.tokens), scores[i] if scores else None))
-
-    def _stop_set(self, stops: tuple[str, ...]) -> StopSet:
-        policy = self.policy
-        return StopSet(
-            policy.may_stop(stops), lambda prompt, tokens: stop_end(policy.text(prompt, tokens), stops) >= 0
-        )
 
     def _draw(
         self, engine: Engine, rollouts: Sequence[Rollout], purpose: str, n: int, stops: int

@@ -230,14 +230,13 @@ def test_ragged_rows_read_as_the_model_reads_them(kind: str) -> None:
     new = [5, 64, 33, 1, 31, 2, 10]
     memories: list[Any] = [FusedSlots(FusedDecoder(whole)), Slots(whole)]
     for memory in memories:
-        memory.fill([0], None, 0)
+        memory.fill([0], [(None, 0)])
         memory.read([text])
     first, plain = (memory.take(0, text) for memory in memories)
     taken = []
     for memory in memories:
         memory.keep(0)
-        for r, length in enumerate(begun):
-            memory.fill([r], first, length)
+        memory.fill(range(len(begun)), [(first, length) for length in begun])
         sizes = zip(begun, new, strict=True)
         tails = [text[a : a + n] if r % 2 else (7, *text[1:n]) for r, (a, n) in enumerate(sizes)]
         taken.append(
