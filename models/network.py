@@ -41,7 +41,7 @@ class RewardHead(nn.Module):
 
     With a `vocabulary` it learns how much each token's log-probability counts, and how much it is to be
     expected there (the entropy): to be surprised by a number is not to be surprised by a turn of phrase. The
-    sum of all steps so far is a feature then, too.
+    sum of all steps so far is a feature then, too, squashed.
     """
 
     FEATURES = 5
@@ -56,8 +56,6 @@ class RewardHead(nn.Module):
         self.state = nn.Linear(hidden_size, 1, bias=False) if reads_state else None
         nn.init.constant_(self.features.weight, 0.1)
         nn.init.constant_(self.features.bias, 1.0)
-        with torch.no_grad():
-            self.features.weight[:, self.FEATURES :] = 0  # a sum over all steps is far from the rest
         for zero in (self.state, self.tokens):
             if zero is not None:
                 nn.init.zeros_(zero.weight)
@@ -82,10 +80,10 @@ class RewardHead(nn.Module):
         starts = torch.cat([prompt_end[:, None], ends[:, :-1]], dim=-1)  # exclusive
         total, mean, least = span_features(scores, starts, ends)
         if self.squashed:
-            total = -torch.log1p(-total.clamp(max=0.0))
+            total = _squash(total)
         so_far = [total.cummin(-1).values, least.cummin(-1).values]
         if self.tokens is not None:
-            so_far.append(total.cumsum(-1))
+            so_far.append(_squash(total.cumsum(-1)))
         logits: Tensor = self.features(torch.stack([total, mean, least, *so_far], dim=-1))[..., 0]  # (B, S)
         if self.state is None:
             return logits
@@ -205,3 +203,8 @@ class OutcomeModel(RewardModel):
         """
         rows = [StepsRow(question, text, (len(text),) if text else ()) for question, text in traces]
         return [scores[0] if scores else float("nan") for scores in self.score_steps(rows)]
+
+
+def _squash(sums: Tensor) -> Tensor:
+    """sign(x) log(1 + |x|)."""
+    return sums.sign() * torch.log1p(sums.abs())

@@ -14,7 +14,8 @@ from .run import run
 from .training_commands import evaluate_prm, train
 
 HELDOUT = Path(str(files("cotmill.data") / "heldout" / "first_errors.jsonl"))
-TRAINING = ("max_minutes=1",)
+TRAINING = ("max_minutes=1", "freeze_trunk=true", "weighs_tokens=true", "ranking=problem", "head_lr=0.02")
+"""What ranks best of what a minute can train (`docs/design/training.md`)."""
 
 
 def demo(out: Path, *, workers: int, fresh: bool, quiet_page: bool = False) -> dict[str, Any]:
