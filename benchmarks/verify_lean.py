@@ -5,11 +5,11 @@
 A check is a whole audit of one of the project's own theorems: elaboration and export in one process, the
 kernel in another, both at work at the same time. `checks_per_s` is the rate of that pair divided by two, that
 is per process, though the second waits for the first much of the time; `checks_per_cpu_s` is the rate per
-second of processor time, that is of a process that never waits. What a check costs is what its proof costs, so
-the first level's short proofs stand beside them. Beside these the rate at which one process
-checks whole files (elaboration and its own kernel, no audit), of all theorems and of the first level's short
-proofs. The rates are the best of four rounds, start-up apart. The first round is printed too: code is
-compiled when first used, and each statement is new, while a run checks many proofs of one statement.
+second of processor time, that is of a process that never waits. What a check costs is what its proof
+costs, so the first level's short proofs stand beside all. Beside these the rate at which one process checks
+whole files (elaboration and its own kernel, no audit). The rates are the best of four rounds, start-up apart.
+The first round is printed too: code is compiled when first used, and each statement is new, while a run checks
+many proofs of one statement.
 """
 
 import json

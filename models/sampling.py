@@ -95,8 +95,9 @@ class Engine:
         self.model = model
         self.rows = self._most = rows
         self.stop_sets: list[StopSet] = []
-        self._signs = torch.zeros(1, int(model.config.get_text_config().vocab_size), dtype=torch.int8)
-        self._signs[:, [*ends]] = 2
+        vocabulary = int(model.config.get_text_config().vocab_size)
+        self._signs = torch.zeros(1, vocabulary, dtype=torch.int8)
+        self._signs[0, [i for i in ends if i < vocabulary]] = 2
         self.work = work if work is not None else Work()
         self._fused = FusedDecoder(model) if FusedDecoder.fits(model) else None
         self._slots = self._memory()
