@@ -8,8 +8,8 @@ is per process, though the second waits for the first much of the time; `checks_
 second of processor time, that is of a process that never waits. What a check costs is what its proof
 costs, so the first level's short proofs stand beside all. Beside these the rate at which one process checks
 whole files (elaboration and its own kernel, no audit). The rates are the best of four rounds, start-up apart.
-The first round is printed too: code is compiled when first used, and each statement is new, while a run checks
-many proofs of one statement.
+The first round is printed too: code is compiled when first used, and each statement is new, while a run
+checks many proofs of one statement.
 """
 
 import json
