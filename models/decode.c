@@ -1,4 +1,4 @@
-// What a Llama-type model does between its matrix products on few new tokens a row, token by token.
+// What a Llama-type model does between its matrix products, token by token.
 //
 // Compiled by models/kernels.py for one machine and one model: HEADS heads of SIZE numbers that share GROUP to
 // GROUP the same keys and values (SHARED = HEADS / GROUP); vectors of WIDE numbers, positions in tiles of TILE.

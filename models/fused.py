@@ -1,4 +1,4 @@
-"""Few new tokens a row of a small Llama-type model on a CPU, without the overhead of its modules.
+"""A small Llama-type model on a CPU, without the overhead of its modules.
 
 Decoding a small model row by row is bound by what happens between the matrix products, and by the reading of
 keys and values. Here the projections that read the same input are one product each, the rest is compiled
@@ -76,7 +76,7 @@ class FusedDecoder:
 class FusedSlots(RowLengths):
     """Memory for the rows of one batch: a beginning that rows may share, and a tail of each row's own.
 
-    As `slots.Slots`, for few new tokens a row: each looks back by itself.
+    As `slots.Slots`; each new token looks back by itself.
     """
 
     def __init__(self, decoder: FusedDecoder, work: Work | None = None) -> None:

@@ -29,7 +29,6 @@ Ids = tuple[int, ...]
 _RESEAT = 1 / 32  # seats change once this share of the rows can: to change costs copies of keys and values
 _WORTH = 16  # tokens that two prompts must share for one to wait until the other is computed
 _PREFILL_TOKENS = 16384  # at once
-_FEW = 256  # new tokens of a row that are read one by one
 _LOGITS = 1 << 26  # entries at once
 _PREFIX_BYTES = 1 << 30
 _EXACT = 8192  # entries above which probabilities are cumulated in double precision
@@ -158,7 +157,7 @@ class Engine:
         out = [0.0] * len(rows)
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
-            slots = self._memory(part[-1][0])
+            slots = self._memory()
             slots.fill(range(len(part)), [(prefixes[p[:-1]], len(p) - 1) for _, p, _ in part])
             scores = slots.score([(prompt[-1], *head) for _, prompt, head in part]).log_softmax(-1)
             self.work.scored += len(scores)
@@ -264,11 +263,8 @@ class Engine:
         self._slots = self._memory()
         self._prefixes.clear()
 
-    def _memory(self, new: int = 1) -> Slots | FusedSlots:
-        """For rows that take up to so many new tokens at once."""
-        if self._fused and new <= _FEW:
-            return FusedSlots(self._fused, self.work)
-        return Slots(self.model, self.work)
+    def _memory(self) -> Slots | FusedSlots:
+        return FusedSlots(self._fused, self.work) if self._fused else Slots(self.model, self.work)
 
     def _ensure(self, sequences: set[Ids]) -> dict[Ids, Prefix | None]:
         """Keys and values of each sequence, perhaps as the beginning of a longer one; None for no tokens."""
@@ -298,7 +294,7 @@ class Engine:
 
     def _prefill(self, rows: Sequence[tuple[Ids, Prefix | None, int]]) -> list[Prefix]:
         """Compute what each row's known beginning lacks."""
-        slots = self._memory(max(len(ids) - shared for ids, _, shared in rows))
+        slots = self._memory()
         slots.fill(range(len(rows)), [(prefix, shared) for _, prefix, shared in rows])
         slots.read([ids[shared:] for ids, _, shared in rows])
         self.work.prefilled += sum(len(ids) - shared for ids, _, shared in rows)
