@@ -12,8 +12,10 @@ requests join the rows still under way.
 """
 
 import asyncio
+import gc
 import selectors
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -103,7 +105,7 @@ class Batcher:
 
         self._running = True
         try:
-            with asyncio.Runner(loop_factory=self._loop) as runner:
+            with _older_objects_left_alone(), asyncio.Runner(loop_factory=self._loop) as runner:
                 results = runner.run(gather())
         finally:
             self._running = False
@@ -219,6 +221,19 @@ class _IdleSelector(selectors.DefaultSelector):
             elif timeout is None:
                 raise RuntimeError("every search waits, and none of them for the batcher")
         return super().select(timeout)
+
+
+@contextmanager
+def _older_objects_left_alone() -> Iterator[None]:
+    """Without the garbage collector looking again and again at what was there before: libraries, a model."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _as_data(result: Answer | BaseException) -> Answer | Exception:
