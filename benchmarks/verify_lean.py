@@ -18,11 +18,12 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from cotmill.schemas import Outcome
+from cotmill.schemas import Outcome, Verdict
 from cotmill.verifiers.lean import EmbeddedLean, LeanVerifier, Theorem, embedded_missing
 
 THEOREMS = Path(__file__).parents[1] / "data" / "lean" / "theorems.jsonl"
@@ -31,27 +32,33 @@ PROCESSES = 2
 STEPS = ("omega", "simp", "rfl", "constructor", "intro x")
 
 
-def file_checks(lean: EmbeddedLean, rows: list[dict[str, Any]], level: int) -> float:
-    """Whole files per second in one process: theorems up to this level."""
-    rows = [row for row in rows if row["level"] <= level]
+def rate(count: int, work: Callable[[], object]) -> float:
+    """How many per second, of `count` in one round of work."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return count / best
+
+
+def file_checks(lean: EmbeddedLean, rows: list[dict[str, Any]]) -> float:
+    """Whole files per second in one process."""
     files = [f"{row['statement']} := by\n{indent(row['proof'], '  ')}\n" for row in rows]
-    best = float("inf")
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        for file in files:
-            lean.check(file)
-        best = min(best, time.perf_counter() - begin)
-    return len(files) / best
+    return rate(len(files), lambda: [lean.check(file) for file in files])
 
 
-def audits(verifier: LeanVerifier, rows: list[dict[str, Any]]) -> float:
-    """Proofs audited per second by the two processes."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        verifier.verify_many((row["proof"], row["statement"]) for row in rows)
-        best = min(best, time.perf_counter() - begin)
-    return len(rows) / best
+def audit(verifier: LeanVerifier, rows: list[dict[str, Any]]) -> list[Verdict]:
+    """Every proof audited, by the two processes."""
+    return verifier.verify_many((row["proof"], row["statement"]) for row in rows)
+
+
+def steps(lean: EmbeddedLean, rows: list[dict[str, Any]]) -> None:
+    """Every tactic tried on every theorem."""
+    for row in rows:
+        state = lean.start(Theorem.read(row["statement"]))
+        for tactic in STEPS:
+            lean.run_tac(state, tactic)
 
 
 def main() -> None:
@@ -65,11 +72,10 @@ def main() -> None:
     ready = time.perf_counter() - begin
     rates: list[float] = []
     cpu_ms: list[tuple[float, float]] = []
-    steps_best = float("inf")
     with LeanVerifier(lean) as verifier:
         for _ in range(ROUNDS):
             begin, used = time.perf_counter(), lean.cpu_seconds()
-            verdicts = verifier.verify_many((row["proof"], row["statement"]) for row in rows)
+            verdicts = audit(verifier, rows)
             rates.append(len(rows) / (time.perf_counter() - begin))
             elaborating, judging = (
                 1000 * (now - then) / len(rows) for now, then in zip(lean.cpu_seconds(), used, strict=True)
@@ -80,30 +86,25 @@ def main() -> None:
             begin = time.perf_counter()
             verifier.verify(row["proof"], row["statement"])
             alone.append(1000 * (time.perf_counter() - begin))
-        whole = {level: file_checks(lean, rows, level) for level in (1, 5)}
-        short = audits(verifier, [row for row in rows if row["level"] == 1])
-        for _ in range(ROUNDS):
-            begin = time.perf_counter()
-            for row in rows[:10]:
-                state = lean.start(Theorem.read(row["statement"]))
-                for tactic in STEPS:
-                    lean.run_tac(state, tactic)
-            steps_best = min(steps_best, time.perf_counter() - begin)
+        short = [row for row in rows if row["level"] == 1]
+        short_audits = rate(len(short), lambda: audit(verifier, short))
+        whole, whole_short = file_checks(lean, rows), file_checks(lean, short)
+        tactics = rate(10 * len(STEPS), lambda: steps(lean, rows[:10]))
     proved = sum(v.outcome is Outcome.CORRECT for v in verdicts)
     elaborating, judging = min(cpu_ms, key=sum)
     result = {
         "checks_per_s": max(rates) / PROCESSES,
         "pair_checks_per_s": max(rates),
-        "short_checks_per_s": short / PROCESSES,
+        "short_checks_per_s": short_audits / PROCESSES,
         "checks_per_cpu_s": 1000 / (elaborating + judging),
-        "file_checks_per_s": whole[5],
-        "short_file_checks_per_s": whole[1],
+        "file_checks_per_s": whole,
+        "short_file_checks_per_s": whole_short,
         "elaborate_cpu_ms": elaborating,
         "judge_cpu_ms": judging,
         "audit_ms_median": statistics.median(alone),
         "audit_ms_p90": statistics.quantiles(alone, n=10)[-1],
         "audit_ms_max": max(alone),
-        "run_tac_per_s": 10 * len(STEPS) / steps_best,
+        "run_tac_per_s": tactics,
         "ready_s": ready,
     }
     load = os.getloadavg()[0]
@@ -116,8 +117,8 @@ def main() -> None:
     print(f"{'checks per second of the two processes':<44}{result['pair_checks_per_s']:>8.1f}")
     print(f"{'  in the first round':<44}{rates[0]:>8.1f}")
     print(f"{'checks per second of CPU time':<44}{result['checks_per_cpu_s']:>8.1f}")
-    print(f"{'whole files per second, one process':<44}{whole[5]:>8.1f}")
-    print(f"{'  of the first level':<44}{whole[1]:>8.1f}")
+    print(f"{'whole files per second, one process':<44}{whole:>8.1f}")
+    print(f"{'  of the first level':<44}{whole_short:>8.1f}")
     print(f"{'CPU ms per check, elaborating':<44}{elaborating:>8.1f}")
     print(f"{'CPU ms per check, judging':<44}{judging:>8.1f}")
     print(f"{'  both, in the first round':<44}{sum(cpu_ms[0]):>8.1f}")

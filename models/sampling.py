@@ -94,9 +94,9 @@ class Engine:
         self.model = model
         self.rows = self._most = rows
         self.stop_sets: list[StopSet] = []
-        vocabulary = int(model.config.get_text_config().vocab_size)
-        self._signs = torch.zeros(1, vocabulary, dtype=torch.int8)
-        self._signs[0, [i for i in ends if i < vocabulary]] = 2
+        self._vocabulary = int(model.config.get_text_config().vocab_size)
+        self._signs = torch.zeros(1, self._vocabulary, dtype=torch.int8)
+        self._signs[0, [i for i in ends if i < self._vocabulary]] = 2
         self.work = work if work is not None else Work()
         self._fused = FusedDecoder(model) if FusedDecoder.fits(model) else None
         self._slots = self._memory()
@@ -155,8 +155,7 @@ class Engine:
             if tail:
                 wanted.setdefault(owners[prompt, tail[:-1]], []).append(number)
         out = [0.0] * len(rows)
-        vocabulary = int(self.model.config.get_text_config().vocab_size)
-        for part in _parts(distinct, lambda row: row[0], _LOGITS // vocabulary):
+        for part in _parts(distinct, lambda row: row[0], _LOGITS // self._vocabulary):
             slots = self._memory()
             slots.fill(range(len(part)), [(prefixes[p[:-1]], len(p) - 1) for _, p, _ in part])
             scores = slots.score([(prompt[-1], *head) for _, prompt, head in part]).log_softmax(-1)

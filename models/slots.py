@@ -100,13 +100,11 @@ class Slots(RowLengths):
     def fill(self, rows: Sequence[int], begun: Sequence[Beginning]) -> None:
         """Give each of these slots, in use or next in line, what it begins with."""
         at, _ = self._seat(rows, begun)
-        same: dict[tuple[int, int], list[int]] = {}
+        same: dict[tuple[int, int], tuple[Prefix, list[int]]] = {}
         for i, (prefix, length) in enumerate(begun):
             if prefix is not None and length:
-                same.setdefault((id(prefix), length), []).append(i)
-        for indices in same.values():
-            prefix, length = begun[indices[0]]
-            assert prefix is not None
+                same.setdefault((id(prefix), length), (prefix, []))[1].append(i)
+        for (_, length), (prefix, indices) in same.items():
             for mine, theirs in zip(self._layers, prefix.layers, strict=True):
                 if theirs is not None:
                     mine.fill(at[indices], theirs, length)
