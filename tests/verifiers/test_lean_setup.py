@@ -1,13 +1,15 @@
 """Setting up the embedded Lean: nothing half installed, nothing with another checksum, faults in one line."""
 
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 from cotmill.pipelines.lean import setup
 from cotmill.schemas import CotmillError
-from cotmill.verifiers.lean import embedded_missing
-from cotmill.verifiers.lean.location import build_folder, cache_folder
+from cotmill.verifiers.lean import LeanLimits, Theorem, embedded_missing
+from cotmill.verifiers.lean.location import build_folder, cache_folder, code_file
+from cotmill.verifiers.lean.process import LeanProcess, keep_code
 from cotmill.verifiers.lean.slim import UnknownBuild, rewrite
 
 
@@ -64,3 +66,40 @@ def test_another_build_is_not_rewritten(tmp_path: Path) -> None:
     with pytest.raises(UnknownBuild):
         rewrite(tmp_path, tmp_path)
     assert not (tmp_path / "lean-slim.js").exists()
+
+
+@pytest.mark.skipif(embedded_missing() is not None, reason=str(embedded_missing()))
+def test_compiled_code_is_kept_for_later_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = build_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build_folder().mkdir(parents=True)
+    (build_folder() / "lean-slim.wasm").symlink_to(installed / "lean-slim.wasm")
+    for name in ("lean-slim.js", "lean-slim.sym", "lean-calls.wasm"):
+        shutil.copy(installed / name, build_folder())
+    shutil.copytree(installed / "lib" / "Init", build_folder() / "lib" / "Init")
+    shutil.copy(installed / "lib" / "Init.olean", build_folder() / "lib")
+    assert starts_with_code() is False
+    keep_code([(Theorem("t", "theorem t : 1 + 1 = 2"), "theorem t : 1 + 1 = 2 := rfl")], rounds=2)
+    code = code_file()
+    assert code is not None
+    assert sorted(build_folder().glob("*.code*")) == [code]
+    assert starts_with_code() is True
+    kept = bytearray(code.read_bytes())
+    kept[len(kept) // 2] ^= 1
+    code.write_bytes(kept)
+    assert starts_with_code() is False
+
+
+def starts_with_code() -> bool:
+    lean = LeanProcess(LeanLimits())
+    try:
+        made = lean.request(op="elaborate", code="theorem t : 2 + 2 = 4 := rfl", target="t")
+        judged = lean.request(op="judge", statement="theorem t : 2 + 2 = 4", target="t", proof=made["proof"])
+        assert judged["verdict"] == "proved"
+        return lean.restored
+    finally:
+        lean.close()
+
+
+def test_a_node_without_a_version_keeps_no_code(cache: Path) -> None:
+    assert code_file() is None

@@ -53,7 +53,7 @@ class EmbeddedLean:
         self.limits, self.imports = limits or LeanLimits(), imports
         header = "".join(f"import {module}\n" for module in imports)
         self._lean = LeanProcess(self.limits, header)
-        self._kernel = LeanProcess(self.limits, header, optimize=True)
+        self._kernel = LeanProcess(self.limits, header)
 
     @property
     def name(self) -> str:

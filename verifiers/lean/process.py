@@ -6,13 +6,14 @@ import resource
 import selectors
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .backend import LeanLost, LeanUnavailable
-from .location import build_folder, embedded_missing, find_node
+from .backend import LeanLost, LeanUnavailable, Theorem
+from .location import build_folder, code_file, embedded_missing, find_node
 
 _STACK = 256 << 20
 _POLL_S = 0.1
@@ -22,10 +23,10 @@ _HUNG_S = 5.0
 _HUNG_SHARE = 0.2
 # Threads that Lean finds ready: one that must be made would wait for the event loop, which Lean blocks.
 _THREADS = "8"
-# V8's optimizing compiler pays only where a few functions do most of the work, and only for those. The budget
+# V8's optimizing compiler pays where its code was kept (`compiled.js`); else it takes longer than it saves. The budget
 # is what a function executes before, in bytes of code.
-_BASELINE = "--liftoff-only"
-_OPTIMIZE_HOT = "--wasm-tiering-budget=100000000"
+_BASELINE = ("--liftoff-only",)
+_OPTIMIZED = ("--wasm-lazy-compilation", "--wasm-tiering-budget=100000", "--allow-natives-syntax")
 _REPL = Path(__file__).with_name("repl.js")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -50,13 +51,15 @@ class LeanLimits:
 class LeanProcess:
     """A Lean that answers one request at a time. Starts at the first one.
 
-    `optimize`: compile hot code again, better, for processes that do much of the same.
+    `restored`: the running process has machine code that was kept.
+    `compiles`: the optimizing compiler is at work even where nothing was kept of what it made (`keep_code`).
     """
 
-    def __init__(self, limits: LeanLimits, header: str = "", optimize: bool = False) -> None:
-        self.limits, self.header, self.optimize = limits, header, optimize
+    def __init__(self, limits: LeanLimits, header: str = "", compiles: bool = False) -> None:
+        self.limits, self.header, self.compiles = limits, header, compiles
         self.starts = 0
         self.retries = 0
+        self.restored = False
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
         self._buffer = b""
@@ -84,9 +87,12 @@ class LeanProcess:
         hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
         deep = hard == resource.RLIM_INFINITY or hard >= _STACK
         node = str(find_node())
-        tier = _OPTIMIZE_HOT if self.optimize else _BASELINE
-        flags = [tier, "--wasm-lazy-validation", f"--stack-size={60000 if deep else 7000}"]
+        code = code_file()
+        optimized = code is not None and (self.compiles or code.is_file())
+        flags = [*(_OPTIMIZED if optimized else _BASELINE), "--wasm-lazy-validation"]
+        flags.append(f"--stack-size={60000 if deep else 7000}")
         command = [node, *flags, str(_REPL), str(build_folder()), self.header]
+        command += [str(code)] if optimized else []
         if deep:
             # The limit is raised by a shell: a Python function between fork and exec is unsafe with threads.
             command = ["/bin/sh", "-c", f'ulimit -S -s {_STACK >> 10}; exec "$0" "$@"', *command]
@@ -101,7 +107,8 @@ class LeanProcess:
         self.starts += 1
         self._served, self._buffer = 0, b""
         try:
-            self._receive(self.limits.start_s, self.limits.start_s)
+            said = self._receive(self.limits.start_s, self.limits.start_s)
+            self.restored = bool(said.get("restored"))
         except _Wall as e:
             self.close()
             raise LeanLost("Lean did not start in time") from e
@@ -205,6 +212,23 @@ class LeanProcess:
             return Path(f"/proc/{self._process.pid}/{file}").read_text()
         except OSError:
             return ""
+
+
+def keep_code(proofs: Sequence[tuple[Theorem, str]], rounds: int = 3) -> None:
+    """Elaborate and judge `proofs` (files) again and again, and keep the machine code for later processes.
+
+    Raises LeanLost where this Node does not give it out, LeanUnavailable without a Lean.
+    """
+    lean = LeanProcess(LeanLimits(requests=2 * rounds * len(proofs) + 1), compiles=True)
+    try:
+        for _ in range(rounds):
+            for theorem, file in proofs:
+                target = theorem.full_name
+                made = lean.request(op="elaborate", code=file, target=target)
+                lean.request(op="judge", statement=theorem.statement, target=target, proof=made["proof"])
+        lean.request(op="keep")
+    finally:
+        lean.close()
 
 
 @dataclass(slots=True)

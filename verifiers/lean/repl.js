@@ -1,24 +1,32 @@
 // One Lean process: JSON lines on stdin, one JSON line each on stdout.
-//   node repl.js BUILD_FOLDER HEADER
+//   node repl.js BUILD_FOLDER HEADER [CODE_FILE]
 // {op: "elaborate", code, options, target?} -> {messages, proof}: `proof` (base64) is what `judge` takes.
 // {op: "judge", statement, target, proof} -> {verdict, reason, axioms}.
+// {op: "keep"} -> {bytes}: later processes start with the machine code that this one has.
 // Every reply has `id` and `heap_mb`; `error` where the request could not be served.
 'use strict';
 const fs = require('fs');
 const path = require('path');
 const readline = require('readline');
 const { load, importAll, Refusal } = require('./runtime.js');
+const { compile, keep } = require('./compiled.js');
 const frontend = require('./frontend.js');
-const { Judge, declarationsOf, kernelEnv } = require('./judge.js');
+const { keepInstances } = require('./instances.js');
+const { Judge, contains, declarationsOf, kernelEnv } = require('./judge.js');
 const { keepCopies } = require('./universes.js');
 
 const MAX_MESSAGES = 200;
 const MAX_TEXT = 1 << 20;
 
-load(path.resolve(process.argv[2]), (L) => {
+const folder = path.resolve(process.argv[2]);
+const codeFile = process.argv[4] || '';
+const { compiled, restored } = compile(folder, codeFile);
+
+load(folder, compiled, (L) => {
   const env0 = importAll(L, process.argv[3] || '');
   const base = kernelEnv(L, env0);
   keepCopies(L);
+  const instances = keepInstances(L, (name) => contains(L, base, name));
   const none = L.box(0);
   // Every check whether something is traced is slow while any option is set, so what all requests share is
   // the default here: linters are off, nothing is kept for an editor, and the judge's kernel checks what this one
@@ -37,9 +45,9 @@ load(path.resolve(process.argv[2]), (L) => {
   }
 
   // The caller owns `env`.
-  function elaborate(code, values) {
+  function elaborate(code, values, instances) {
     const run = values && values['trace.Elab.info'] ? frontend.elaborateWithInfo : frontend.elaborate;
-    const { env, logs } = run(L, L.inc(env0), options(values), code);
+    const { env, logs } = run(L, L.inc(env0), options(values), code, instances);
     const messages = [];
     let room = MAX_TEXT;
     for (const log of logs) {
@@ -62,7 +70,7 @@ load(path.resolve(process.argv[2]), (L) => {
   const judge = new Judge(L, env0, (code) => elaborate(code));
   const serve = {
     elaborate({ code, options: values, target }) {
-      const { env, messages } = elaborate(code, values);
+      const { env, messages } = elaborate(code, values, instances);
       try {
         const proof = target ? declarationsOf(L, base, env, target) : null;
         return { messages, proof: proof && Buffer.from(JSON.stringify(proof)).toString('base64') };
@@ -71,6 +79,7 @@ load(path.resolve(process.argv[2]), (L) => {
       }
     },
     judge: (request) => judge.judge(request),
+    keep: () => ({ bytes: keep(compiled, codeFile) }),
   };
 
   function write(reply) {
@@ -84,7 +93,7 @@ load(path.resolve(process.argv[2]), (L) => {
     }
   }
 
-  write({ ready: true });
+  write({ ready: true, restored });
   readline.createInterface({ input: process.stdin }).on('line', (line) => {
     const request = JSON.parse(line);
     let reply;

@@ -10,7 +10,8 @@ const WORKERS = 1;
 // What is refused in an orderly way. After any other exception the heap can no longer be trusted.
 class Refusal extends Error {}
 
-function load(folder, ready) {
+// `compiled`: the WebAssembly module of `folder`.
+function load(folder, compiled, ready) {
   const M = {
     noInitialRun: true,
     noExitRuntime: true,
@@ -26,6 +27,10 @@ function load(folder, ready) {
         M.ENV.LEAN_SYSROOT = '/lean';
       },
     ],
+    instantiateWasm(imports, receive) {
+      receive(new WebAssembly.Instance(compiled, imports), compiled);
+      return {};
+    },
     onRuntimeInitialized() {
       try {
         ready(bind(M));
