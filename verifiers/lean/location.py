@@ -29,7 +29,7 @@ def build_folder() -> Path:
 
 
 def code_file() -> Path | None:
-    """Where the machine code of the installed build is kept for this Node; None where there is no such Node."""
+    """Where the machine code of the installed build is kept for this Node; None without a Node."""
     node = find_node()
     version = _version(str(node)) if node else ""
     return build_folder() / f"lean-{version}.code" if version else None

@@ -23,8 +23,8 @@ _HUNG_S = 5.0
 _HUNG_SHARE = 0.2
 # Threads that Lean finds ready: one that must be made would wait for the event loop, which Lean blocks.
 _THREADS = "8"
-# V8's optimizing compiler pays where its code was kept (`compiled.js`); else it takes longer than it saves. The budget
-# is what a function executes before, in bytes of code.
+# V8's optimizing compiler pays where its code was kept (`compiled.js`); else it takes longer than it saves.
+# The budget is what a function executes before, in bytes of code.
 _BASELINE = ("--liftoff-only",)
 _OPTIMIZED = ("--wasm-lazy-compilation", "--wasm-tiering-budget=100000", "--allow-natives-syntax")
 _REPL = Path(__file__).with_name("repl.js")
@@ -214,7 +214,7 @@ class LeanProcess:
             return ""
 
 
-def keep_code(proofs: Sequence[tuple[Theorem, str]], rounds: int = 3) -> None:
+def keep_code(proofs: Sequence[tuple[Theorem, str]], rounds: int = 5) -> None:
     """Elaborate and judge `proofs` (files) again and again, and keep the machine code for later processes.
 
     Raises LeanLost where this Node does not give it out, LeanUnavailable without a Lean.
