@@ -184,6 +184,13 @@ def verify(
         str | None, typer.Option("--policy", metavar="CKPT", help="rubric: the judge, or the server's model")
     ] = None,
     server: Annotated[str | None, typer.Option(metavar="URL", help="rubric: the judge's server")] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="lean: native, by the toolchain of this repository, built"),
+    ] = None,
+    imports_of: Annotated[
+        str, typer.Option(metavar="FILE", help="lean: the repository's file whose imports rows get")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Verdicts on answers, programs, proofs or texts: the row's fields plus `verdict`, `reason`, `seconds`.
@@ -191,7 +198,7 @@ def verify(
     Example: cotmill verify math pairs.jsonl verdicts.jsonl
     """
     from .progress import Progress
-    from .verify import verify_file
+    from .verify import native_lean, verify_file
 
     rubric = None
     if kind == "rubric":
@@ -210,6 +217,7 @@ def verify(
             progress=lambda done: report("verify", done, None),
             unsafe_no_sandbox=unsafe,
             rubric=rubric,
+            lean=None if repository is None else native_lean(repository, imports_of),
         )
     _report(counts, as_json)
 

@@ -105,17 +105,26 @@ class SearchStage(Settings):
 class LeanSettings(Settings):
     """Which Lean verifies recorded proofs again and looks for missing ones.
 
-    `auto`: the embedded one where it is installed; `embedded`: that, or what needs it is rejected; `none`:
-    records are told as they are. A search runs at most `budget` tactics for a statement; the policy proposes
-    `policy_samples` tactics for a state. `formalise`: the policy states seeds' questions as theorems, whose
-    proofs are told too.
+    `auto`: the embedded one where it is installed; `embedded`: that, or what needs it is rejected; `native`:
+    that of `repository`, a folder of this machine, built, with the imports of its `file` before rows that
+    have none; `none`: records are told as they are. A search runs at most `budget` tactics for a statement;
+    the policy proposes `policy_samples` tactics for a state. `formalise`: the policy states seeds' questions
+    as theorems, whose proofs are told too.
     """
 
-    backend: Literal["auto", "embedded", "none"] = "auto"
+    backend: Literal["auto", "embedded", "native", "none"] = "auto"
+    repository: str | None = None
+    file: str = ""
     method: Literal["best_first", "mcts"] = "mcts"
     budget: int = Field(default=80, ge=1)
     policy_samples: int = Field(default=0, ge=0)
     formalise: Formalising = Formalising()
+
+    @model_validator(mode="after")
+    def _repository_of_native(self) -> Self:
+        if (self.backend == "native") != (self.repository is not None):
+            raise ValueError("backend: native needs a repository, and a repository needs backend: native")
+        return self
 
 
 class ReverseSettings(Settings):
@@ -280,6 +289,9 @@ def flat(config: Config, inputs: dict[str, str], policy_hash: str) -> dict[str, 
     if (rubric := config.rubric) is not None:
         for key, path in (("rubric.criteria", rubric.criteria), ("rubric.model", rubric.model or "")):
             out[key] = f"{_name(path)} {inputs.get(key, '')}".strip()
+    if (repository := config.reverse.lean.repository) is not None:
+        known = inputs.get("reverse.lean.repository", "")
+        out["reverse.lean.repository"] = f"{_name(repository)} {known}".strip()
     if config.inventory is not None:
         out["inventory"] = f"{_name(config.inventory)} {inputs.get(config.inventory, '')}"
     second = config.labels.judge

@@ -118,7 +118,7 @@ def _lean() -> Iterator[Item]:
 
     tools = ", ".join(f"{t}: {'found' if shutil.which(t) else 'absent'}" for t in ("lake", "lean"))
     dojo = "absent" if find_spec("lean_dojo") is None else f"{installed('lean-dojo') or 'found'}"
-    yield Item("Lean, native", "optional", f"{tools}, lean-dojo: {dojo}; this version does not use it")
+    yield Item("Lean, native", "optional", f"{tools}, lean-dojo: {dojo}; for `verify lean --repository`")
     missing = embedded_missing()
     if missing is None:
         yield Item("Lean, embedded", "ok", f"checks core Lean without Mathlib: {build_folder()}")

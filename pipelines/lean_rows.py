@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..labelers.round_trip import Travelled
-from ..schemas import BadInput, SearchState, Seed, Source, Trace
-from .config import Config, LeanSettings, ReverseSettings
-from .files import BadRow, Rows
+from ..schemas import BadInput, CotmillError, SearchState, Seed, Source, Trace, content_hash
+from .config import Config, LeanSettings, ReverseSettings, resolve
+from .files import BadRow, Rows, sha256
 from .modules import MAX_BYTES, source_files
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..verifiers.lean import LeanBackend
 
 Rejection = tuple[Source, str, object]
+# What tells a repository's Lean and libraries.
+_PINS = ("lean-toolchain", "lake-manifest.json")
 
 
 def read_lean_files(path: Path) -> Rows:
@@ -158,11 +160,37 @@ def prove_back(traces: Sequence[Trace], policy: "Policy", config: Config) -> Tra
         backend.close()
 
 
-def with_lean(config: Config) -> Config:
-    """The configuration with `auto` settled, where Lean makes rows: these depend on what is installed."""
+def lean_digests(lean: LeanSettings, base: Path) -> dict[str, str]:
+    """Which Lean and which library a repository stands for, in one hash.
+
+    Raises BadInput where it is no repository of this machine, CotmillError without a toolchain.
+    """
+    from ..verifiers.lean import toolchain_missing
+
+    if lean.repository is None:
+        return {}
+    root = resolve(lean.repository, base)
+    if not root.is_dir():
+        raise BadInput("no such folder", file=root, field="reverse.lean.repository")
+    if lean.file and not (root / lean.file).is_file():
+        raise BadInput("no such file", file=root / lean.file, field="reverse.lean.file")
+    if missing := toolchain_missing():
+        raise CotmillError(missing)
+    there = [name for name in (*_PINS, lean.file) if name and (root / name).is_file()]
+    return {"reverse.lean.repository": content_hash(*(f"{name} {sha256(root / name)}" for name in there))}
+
+
+def with_lean(config: Config, base: Path) -> Config:
+    """The configuration with `auto` settled, where Lean makes rows: these depend on what is installed.
+
+    A repository's path no longer starts from `base`.
+    """
     from ..verifiers.lean import embedded_missing
 
     lean = config.reverse.lean
+    if lean.repository is not None:
+        lean = lean.model_copy(update={"repository": str(resolve(lean.repository, base).resolve())})
+        return config.model_copy(update={"reverse": config.reverse.model_copy(update={"lean": lean})})
     used = lean.formalise.share > 0 or any(source.kind == "lean" for source in config.sources)
     if lean.backend != "auto" or not used:
         return config
@@ -172,6 +200,8 @@ def with_lean(config: Config) -> Config:
 
 def open_lean(settings: LeanSettings) -> "LeanBackend | None":
     """The Lean that settled settings ask for, or None."""
-    from ..verifiers.lean import EmbeddedLean
+    from ..verifiers.lean import EmbeddedLean, NativeLean, Repository
 
+    if settings.repository is not None:
+        return NativeLean(Repository(settings.repository, file_path=settings.file))
     return EmbeddedLean() if settings.backend == "embedded" else None

@@ -17,7 +17,7 @@ from .config import Config, config_hash, flat, resolve
 from .files import sweep, write_json, write_jsonl
 from .graph import STAGES, cluster, drive
 from .judges import judge_digests
-from .lean_rows import with_lean
+from .lean_rows import lean_digests, with_lean
 from .manifest import NAME, Manifest, read_manifest
 from .policies import model_digests, model_path, policy_identity, prm_path, served_by
 from .progress import Progress
@@ -59,7 +59,7 @@ def run(
     progress = progress or Progress(quiet=True)
     digests = input_digests(config, base) | judge_digests(config.labels.judge, base)
     digests |= hygiene_digests(config.hygiene, base)
-    digests |= rubric_digests(config.rubric, base)
+    digests |= rubric_digests(config.rubric, base) | lean_digests(config.reverse.lean, base)
     if config.inventory is not None:
         Inventory.load(resolve(config.inventory, base))
     served = served_by(config.policy, base, None if fresh else out)
@@ -69,7 +69,7 @@ def run(
         policy, policy_hash = policy_identity(config.policy.model, base)
     if config.search.share:
         digests |= model_digests(config.search, base)
-    config = with_lean(config)
+    config = with_lean(config, base)
     settings = flat(config, digests, policy_hash)
     wanted = config_hash(config, digests, policy_hash)
     with _only_run(out, fresh):

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from ..schemas import BadInput, Verdict
+from ..schemas import BadInput, CotmillError, Verdict
 from ..verifiers.base import Pair, undecided
 from ..verifiers.code import CodeVerifier
-from ..verifiers.lean import LeanVerifier
+from ..verifiers.lean import LeanBackend, LeanVerifier, NativeLean, Repository, toolchain_missing
 from ..verifiers.lean.verifier import File, proof_file, submission_file
 from ..verifiers.math import MathVerifier
 from ..verifiers.programs import Task, extract_program
@@ -31,13 +31,14 @@ def verify_file(
     progress: Callable[[int], None] | None = None,
     unsafe_no_sandbox: bool = False,
     rubric: RubricVerifier | None = None,
+    lean: LeanBackend | None = None,
 ) -> dict[str, int]:
     """Rows of `source` to `target`, each with `verdict`, `reason` and `seconds` (wall clock).
 
     Math rows are `{gold, pred}`, code rows `{prompt?, completion, tests, entry_point?}` or `{completion,
     cases}`, Lean rows `{statement, proof}` or `{statement, submission}`; rows `{task, text}` are judged by
-    `rubric`, and their reason names the score of each criterion. `progress` is called with the
-    number of rows done.
+    `rubric`, and their reason names the score of each criterion. `lean`: the embedded one by default.
+    `progress` is called with the number of rows done.
 
     Returns the counts `rows`, `correct`, `wrong`, `undecided`. Raises BadInput for an unreadable or empty
     source.
@@ -63,8 +64,8 @@ def verify_file(
         with MathVerifier() as verifier:
             write_jsonl(target, rows(partial(_math, verifier)))
     elif kind == "lean":
-        with LeanVerifier() as lean:
-            write_jsonl(target, rows(partial(_lean, lean)))
+        with LeanVerifier(lean) as prover:
+            write_jsonl(target, rows(partial(_lean, prover)))
     elif kind == "rubric":
         if rubric is None:
             raise BadInput("missing", field="--rubric")
@@ -73,6 +74,20 @@ def verify_file(
         with CodeVerifier(unsafe_no_sandbox=unsafe_no_sandbox) as judge:
             write_jsonl(target, rows(partial(_code, judge)))
     return dict(counts)
+
+
+def native_lean(repository: Path, file: str = "") -> LeanBackend:
+    """The Lean of a built repository, rows getting the imports of its `file`.
+
+    Raises BadInput where there is no such folder or file, CotmillError without a toolchain.
+    """
+    if not repository.is_dir():
+        raise BadInput("no such folder", file=repository, field="--repository")
+    if file and not (repository / file).is_file():
+        raise BadInput("no such file", file=repository / file, field="--imports-of")
+    if missing := toolchain_missing():
+        raise CotmillError(missing)
+    return NativeLean(Repository(str(repository), file_path=file))
 
 
 def _math(verifier: MathVerifier, batch: list[Row | BadRow]) -> Iterator[Timed]:

@@ -4,11 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
-from cotmill.pipelines.config import Config, load
-from cotmill.pipelines.lean_rows import formalise_seeds, prove_back, with_lean
-from cotmill.schemas import Seed, Source
+from cotmill.pipelines.config import Config, flat, load
+from cotmill.pipelines.lean_rows import (
+    formalise_seeds,
+    lean_digests,
+    prove_back,
+    reverse_lean_rows,
+    with_lean,
+)
+from cotmill.schemas import BadInput, Seed, Source
 from cotmill.verifiers.lean import embedded_missing
+from cotmill.verifiers.sandbox import sandbox_available
 from doubles import TablePolicy
+from native_lean import FakeToolchain
 
 _missing = embedded_missing()
 needs_lean = pytest.mark.skipif(_missing is not None, reason=str(_missing))
@@ -33,7 +41,70 @@ def config(source: dict, backend: str = "auto", share: float = 0.0, rollouts: in
     ],
 )
 def test_which_lean_is_used_is_settled_before_a_run_only_where_lean_makes_rows(chosen, settled):
-    assert (with_lean(chosen).reverse.lean.backend != "auto") is settled
+    assert (with_lean(chosen, Path()).reverse.lean.backend != "auto") is settled
+
+
+TREE = (
+    "[Elab.info] command\n"
+    "  • [Tactic] @ ⟨1, 22⟩-⟨2, 9⟩\n    (Tactic.tacticSeq1Indented)\n"
+    "    before \n    ⊢ True\n    after no goals\n"
+    "    • [Tactic] @ ⟨2, 2⟩-⟨2, 9⟩\n      trivial\n      before \n      ⊢ True\n      after no goals"
+)
+
+
+def native(path: str, **more: str) -> Config:
+    lean = {"backend": "native", "repository": path, **more}
+    return Config.model_validate(
+        {"sources": [LEAN_SOURCE], "reverse": {"lean": lean}, "policy": {"model": "none"}}
+    )
+
+
+@pytest.mark.skipif(sandbox_available() is not None, reason=str(sandbox_available()))
+def test_recorded_proofs_are_replayed_by_the_lean_of_a_repository(tmp_path, monkeypatch):
+    fake = FakeToolchain(tmp_path / "native", monkeypatch)
+    message = {"severity": "information", "pos": {"line": 1, "column": 0}, "data": TREE, "kind": "trace"}
+    fake.says(message, verdict="proved propext")
+    settled = with_lean(native("native/repository", file="A.lean"), tmp_path).reverse
+    row = {"id": "t", "statement": "theorem t : True", "proof": "trivial"}
+    rows = [(row, Source(name="rows.jsonl", row=1))]
+    done = reverse_lean_rows(rows, settled, 0)
+    assert done.rejected == []
+    assert [trace.provenance.verifier for trace in done.traces] == ["lean-native"]
+    fake.says(message, verdict="refused rests on sorryAx")
+    ((_, why, _),) = reverse_lean_rows(rows, settled, 0).rejected
+    assert "rests on sorryAx" in why
+
+
+def test_a_repository_stands_in_the_configuration_by_name_and_contents(tmp_path, monkeypatch):
+    FakeToolchain(tmp_path / "native", monkeypatch)
+    chosen = native("native/repository", file="A.lean")
+    seen = set()
+    for version in ("v1", "v2", "v2"):
+        (tmp_path / "native" / "repository" / "lean-toolchain").write_text(version)
+        settings = flat(chosen, lean_digests(chosen.reverse.lean, tmp_path), "")
+        assert settings["reverse.lean.repository"].startswith("repository ")
+        assert str(tmp_path) not in str(settings)
+        seen.add(settings["reverse.lean.repository"])
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "said"),
+    [
+        ("nowhere", {}, "no such folder"),
+        ("native/repository", {"file": "B.lean"}, "no such file"),
+    ],
+)
+def test_a_repository_that_is_not_there_is_named(path, more, said, tmp_path, monkeypatch):
+    FakeToolchain(tmp_path / "native", monkeypatch)
+    with pytest.raises(BadInput, match=said):
+        lean_digests(native(path, **more).reverse.lean, tmp_path)
+
+
+@pytest.mark.parametrize("lean", [{"backend": "native"}, {"backend": "embedded", "repository": "x"}])
+def test_native_and_a_repository_go_together(lean):
+    with pytest.raises(ValueError, match="native needs a repository"):
+        Config.model_validate({"sources": [LEAN_SOURCE], "reverse": {"lean": lean}})
 
 
 def test_without_a_lean_nothing_is_stated_or_tried_and_seeds_say_why():

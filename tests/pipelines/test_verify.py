@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cotmill.pipelines.verify import verify_file
-from cotmill.schemas import BadInput
+from cotmill.pipelines.cli import app
+from cotmill.pipelines.verify import native_lean, verify_file
+from cotmill.schemas import BadInput, CotmillError
 from cotmill.verifiers.lean import embedded_missing
 from cotmill.verifiers.sandbox import sandbox_available
+from native_lean import FakeToolchain
+from typer.testing import CliRunner
 
 _missing = sandbox_available()
 needs_sandbox = pytest.mark.skipif(_missing is not None, reason=str(_missing))
@@ -112,3 +115,29 @@ def test_lean_rows_of_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     counts, rows = run(tmp_path, "lean", lines)
     assert counts == {"rows": 7, "correct": 0, "wrong": 0, "undecided": 7}
     assert "cotmill lean setup" in rows[0]["reason"]
+
+
+@needs_sandbox
+def test_lean_rows_by_the_toolchain_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeToolchain(tmp_path / "native", monkeypatch)
+    fake.says(verdict="proved propext")
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"statement": "theorem t : 1 = 1", "proof": proof} for proof in ("rfl", "run_tac x")]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--repository", str(fake.repository), "--imports-of", "A.lean", "--json"]
+    done = CliRunner().invoke(app, ["verify", "lean", str(source), str(target), *options])
+    assert done.exit_code == 0, done.output
+    verdicts = [json.loads(line)["verdict"] for line in target.read_text().splitlines()]
+    assert verdicts == ["correct", "undecided"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "said"),
+    [("nowhere", "", "no such folder"), ("", "B.lean", "no such file"), ("", "", "lake")],
+)
+def test_a_repository_that_cannot_serve_is_refused(
+    folder: str, file: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CotmillError, match=said):
+        native_lean(tmp_path / folder, file)

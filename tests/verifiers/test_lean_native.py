@@ -2,14 +2,12 @@
 
 import json
 import os
-import stat
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from cotmill.verifiers.lean import (
-    LeanBackend,
     LeanError,
     LeanUnavailable,
     ProofFinished,
@@ -20,6 +18,7 @@ from cotmill.verifiers.lean import (
 )
 from cotmill.verifiers.lean.native import NativeLean, Repository, from_reply, native_missing, to_reply
 from cotmill.verifiers.sandbox import sandbox_available
+from native_lean import FakeToolchain
 
 REPOSITORY = os.environ.get("COTMILL_LEAN_REPOSITORY", "")
 THEOREM = Theorem("t", "theorem t (p : Prop) (h : p) : p")
@@ -77,55 +76,24 @@ def test_lean_dojos_own_objects_have_these_names_and_fields() -> None:
     ]
 
 
-class Fake:
-    """A repository, and a toolchain whose `lean` says what it is told to."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.prefix = folder / "toolchain"
-        for made in (self.prefix / "bin", folder / "bin", folder / "repository"):
-            made.mkdir(parents=True)
-        (folder / "repository" / "A.lean").write_text("import Init\n\ntheorem t : True := trivial\n")
-        lean = (
-            f'echo "$@" >> "$PWD/seen" 2>/dev/null; here={self.prefix}\n'
-            'if [ "$1" = --run ]; then echo noise; echo "$3 $(cat $here/verdict)"; exit 0; fi\n'
-            'for file; do :; done; if grep -q sorry "$file"; then exit 0; fi\n'
-            "cat $here/messages; [ ! -s $here/fails ]\n"
-        )
-        self._program(self.prefix / "bin" / "lean", lean)
-        lake = f'[ "$2" = lean ] && echo {self.prefix} || echo lib:lib/lean'
-        self._program(folder / "bin" / "lake", lake)
-        monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-        self.lean: LeanBackend = NativeLean(Repository(str(folder / "repository"), "", "A.lean"), 60)
-
-    def says(self, *messages: dict[str, object], verdict: str = "", fails: bool = False) -> None:
-        lines = "".join(json.dumps(message) + "\n" for message in messages)
-        for name, text in (("messages", lines), ("verdict", verdict), ("fails", "x" * fails)):
-            (self.prefix / name).write_text(text)
-
-    @staticmethod
-    def _program(path: Path, script: str) -> None:
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeToolchain:
     if missing := sandbox_available():
         pytest.skip(missing)
-    return Fake(tmp_path, monkeypatch)
+    return FakeToolchain(tmp_path, monkeypatch)
 
 
 def message(text: str, severity: str = "error", line: int = 2) -> dict[str, object]:
     return {"severity": severity, "pos": {"line": line, "column": 3}, "data": text, "kind": "[anonymous]"}
 
 
-def test_a_whole_files_messages_are_leans(fake: Fake) -> None:
+def test_a_whole_files_messages_are_leans(fake: FakeToolchain) -> None:
     fake.says(message("unsolved goals"), fails=True)
     (found,) = fake.lean.check("theorem t : 1 = 2 := by\n  simp")
     assert (found.severity, found.text, found.line, found.column) == ("error", "unsolved goals", 2, 3)
 
 
-def test_tactics_are_traced_with_their_states(fake: Fake) -> None:
+def test_tactics_are_traced_with_their_states(fake: FakeToolchain) -> None:
     tree = (
         "[Elab.info] command\n"
         "  • [Tactic] @ ⟨1, 22⟩-⟨2, 9⟩\n    (Tactic.tacticSeq1Indented)\n"
@@ -147,14 +115,16 @@ def test_tactics_are_traced_with_their_states(fake: Fake) -> None:
         ({"fails": True, "verdict": "proved"}, None, "Lean failed: "),
     ],
 )
-def test_the_audit_decides(fake: Fake, says: dict[str, str], proved: bool | None, reason: str) -> None:
+def test_the_audit_decides(
+    fake: FakeToolchain, says: dict[str, str], proved: bool | None, reason: str
+) -> None:
     fake.says(**says)  # type: ignore[arg-type]
     audit = fake.lean.audit(THEOREM, "theorem t (p : Prop) (h : p) : p := h")
     assert (audit.proved, audit.reason) == (proved, reason)
     assert audit.axioms == (("propext",) if proved else ())
 
 
-def test_an_error_is_wrong_and_a_timeout_undecided(fake: Fake) -> None:
+def test_an_error_is_wrong_and_a_timeout_undecided(fake: FakeToolchain) -> None:
     submission = "theorem t (p : Prop) (h : p) : p := by simp"
     fake.says(message("simp made no progress"), verdict="proved", fails=True)
     assert fake.lean.audit(THEOREM, submission).proved is False
@@ -175,9 +145,30 @@ def test_an_error_is_wrong_and_a_timeout_undecided(fake: Fake) -> None:
         "open Lean Elab in\n@[tactic x] def f : Tactic.Tactic := fun _ => pure ()",
     ],
 )
-def test_files_that_run_code_of_their_own_are_undecided(fake: Fake, submission: str) -> None:
+def test_files_that_run_code_of_their_own_are_undecided(fake: FakeToolchain, submission: str) -> None:
     fake.says(verdict="proved")
     assert fake.lean.audit(THEOREM, f"{submission}\ntheorem t (p : Prop) (h : p) : p := h").proved is None
+
+
+def test_a_theorem_that_the_repository_does_not_hold_is_stepped_by_files(fake: FakeToolchain) -> None:
+    theorem = Theorem("u", "theorem u : True ∧ True")
+    fake.says(verdict="proved propext")
+    fake.steps("⊢ True ∧ True", "⊢ True", "no goals")
+    state = fake.lean.start(theorem)
+    assert state == TacticState("⊢ True ∧ True", theorem)
+    state = fake.lean.run_tac(state, "constructor")
+    assert isinstance(state, TacticState)
+    assert state.pp == "⊢ True"
+    tactics = ("constructor", "all_goals trivial")
+    assert fake.lean.run_tac(state, tactics[1]) == ProofFinished(2, tactics, ("propext",))
+    fake.says(verdict="refused rests on sorryAx")
+    assert fake.lean.run_tac(state, tactics[1]) == ProofGivenUp()
+
+
+@pytest.mark.skipif(native_missing() is None, reason="native Lean is installed here")
+def test_a_theorem_of_the_repositorys_file_needs_lean_dojo(fake: FakeToolchain) -> None:
+    with pytest.raises(LeanUnavailable, match="lean-dojo is missing"):
+        fake.lean.start(THEOREM)
 
 
 @pytest.mark.skipif(native_missing() is not None, reason=str(native_missing()))

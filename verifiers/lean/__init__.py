@@ -16,6 +16,7 @@ from .backend import (
 )
 from .embedded import EmbeddedLean
 from .location import embedded_missing
+from .native import NativeLean, Repository, toolchain_missing
 from .process import LeanLimits
 from .verifier import LeanVerifier
 
@@ -29,11 +30,14 @@ __all__ = [
     "LeanUnavailable",
     "LeanVerifier",
     "Message",
+    "NativeLean",
     "ProofFinished",
     "ProofGivenUp",
+    "Repository",
     "TacticResult",
     "TacticState",
     "Theorem",
     "TracedTactic",
     "embedded_missing",
+    "toolchain_missing",
 ]

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Self
 
-from ...schemas import BadInput
+from . import stepping
 from .backend import (
     Audit,
-    LeanError,
     LeanLost,
     LeanUnavailable,
     Message,
-    ProofFinished,
-    ProofGivenUp,
     TacticResult,
     TacticState,
     Theorem,
@@ -36,7 +33,6 @@ _WITH_KERNEL = {"debug.skipKernelTC": False}
 _AHEAD = 16
 _SOURCE_CHARS = 200_000
 _EVIDENCE_CHARS = 600
-_TIMEOUT = re.compile(r"\(deterministic\) timeout|maximum number of heartbeats")
 # This build lacks code for some library functions; proofs do not need any.
 _NO_CODE = re.compile(r"failed to compile|_boxed|noncomputable|failed to generate code|code generator")
 # What may write where it should not, in the elaborating process.
@@ -74,26 +70,10 @@ class EmbeddedLean:
         self._kernel.start()
 
     def start(self, theorem: Theorem) -> TacticState:
-        state = self._state(theorem, (), 0)
-        if isinstance(state, LeanError):
-            raise BadInput(f"the statement does not elaborate: {state.error}", field="statement")
-        return state
+        return stepping.start(self, theorem)
 
     def run_tac(self, state: TacticState, tactic: str) -> TacticResult:
-        tactics = (*state.tactics, tactic)
-        theorem = state.theorem
-        try:
-            after = self._state(theorem, tactics, state.id + 1)
-        except LeanLost as e:
-            return LeanError(str(e), undecided=True)
-        if isinstance(after, LeanError) or after.pp not in ("", "no goals"):
-            return after
-        audit = self.audit(theorem, f"{theorem.statement} := by\n{_block(tactics)}")
-        if audit.proved:
-            return ProofFinished(after.id, tactics, audit.axioms)
-        if audit.reason.endswith("sorryAx"):
-            return ProofGivenUp()
-        return LeanError(f"{audit.reason}: {audit.evidence}".rstrip(": "), undecided=audit.proved is None)
+        return stepping.run_tac(self, state, tactic)
 
     def check(self, code: str) -> list[Message]:
         return self._messages(code, _WITH_KERNEL)
@@ -162,7 +142,7 @@ class EmbeddedLean:
         shown = shown[:_EVIDENCE_CHARS]
         if verdict["verdict"] == "undecided":
             return Audit(None, verdict["reason"], str(verdict.get("detail", ""))[:_EVIDENCE_CHARS])
-        if any(_TIMEOUT.search(m.text) for m in errors):
+        if any(map(stepping.timed_out, errors)):
             return Audit(None, "limit: Lean's heartbeats", shown)
         if verdict["verdict"] == "proved":
             axioms = tuple(verdict["axioms"])
@@ -179,28 +159,12 @@ class EmbeddedLean:
             code = code[: found.start()] + re.sub(r"\S", " ", found[0]) + code[found.end() :]
         return code, None
 
-    def _state(self, theorem: Theorem, tactics: tuple[str, ...], number: int) -> TacticState | LeanError:
-        head = f"{theorem.statement} := by\n{_block(tactics)}"
-        messages = self.check(f"{head}  trace_state\n  all_goals sorry\n")
-        if errors := [m.text for m in messages if m.severity == "error"]:
-            return LeanError("\n".join(errors), undecided=any(_TIMEOUT.search(e) for e in errors))
-        line = head.count("\n") + 1
-        states = [m.text for m in messages if m.severity == "information" and m.line == line]
-        if not states:
-            return LeanError("the tactic is not closed")
-        return TacticState(states[-1].strip(), theorem, number, tactics)
-
     def close(self) -> None:
         self._lean.close()
         self._kernel.close()
 
     def __reduce__(self) -> tuple[type[Self], tuple[LeanLimits, tuple[str, ...]]]:
         return type(self), (self.limits, self.imports)
-
-
-def _block(tactics: tuple[str, ...]) -> str:
-    lines = "\n".join(tactics).split("\n") if tactics else []
-    return "".join(f"  {line}\n" for line in lines)
 
 
 def _only_prints(code: str, message: Message) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from ...schemas import BadInput
 from ..process import Limits, Run
+from . import stepping
 from .backend import (
     Audit,
     LeanError,
@@ -47,10 +48,15 @@ _RUNS_CODE = re.compile(
 _EVIDENCE_CHARS = 600
 
 
+def toolchain_missing() -> str | None:
+    """What keeps native Lean from checking whole files here; None where nothing does."""
+    return None if shutil.which("lake") else "lake is missing; install elan, which brings it"
+
+
 def native_missing() -> str | None:
-    """What keeps native Lean from running here; None where nothing does."""
-    if shutil.which("lake") is None:
-        return "lake is missing; install elan, which brings it"
+    """What keeps native Lean from stepping through proofs here; None where nothing does."""
+    if missing := toolchain_missing():
+        return missing
     if find_spec("lean_dojo") is None:
         return "lean-dojo is missing; install it with: pip install 'cotmill[lean]'"
     return None
@@ -58,19 +64,23 @@ def native_missing() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A Lean repository as lean-dojo names it: an address or a local folder, with a commit."""
+    """A Lean repository as lean-dojo names it: an address or a local folder, with a commit.
+
+    `file_path`: the file in it whose theorems are meant, and whose imports other files get; empty: no file.
+    """
 
     url: str
-    commit: str
-    file_path: str
+    commit: str = ""
+    file_path: str = ""
 
 
 class NativeLean:
-    """Implements LeanBackend for a repository's theorems. One proof at a time.
+    """Implements LeanBackend for a repository. One proof at a time.
 
-    `start` and `run_tac` are lean-dojo's, whose own check looks at no axioms: a finished proof of theirs says
-    what Lean said. `check`, `trace` and `audit` take whole files, with the imports of the repository's file
-    where they have none, and need a sandbox; `audit` is the word that counts.
+    For a theorem of the repository's file `start` and `run_tac` are lean-dojo's, whose own check looks at no
+    axioms: a finished proof of theirs says what Lean said. Other theorems are stepped through by whole files.
+    `check`, `trace` and `audit` take whole files, with the imports of the repository's file where they have
+    none, and need a sandbox; `audit` is the word that counts.
     """
 
     def __init__(self, repository: Repository, timeout_s: int = 600, limits: Limits | None = None) -> None:
@@ -86,10 +96,12 @@ class NativeLean:
         return "lean-native"
 
     def start(self, theorem: Theorem) -> TacticState:
-        """Raises LeanUnavailable without lake or lean-dojo, BadInput where there is no such theorem."""
+        """Raises LeanUnavailable without what it needs, BadInput where the theorem cannot be started."""
+        self.close()
+        if not self._holds(theorem):
+            return stepping.start(self, theorem)
         if missing := native_missing():
             raise LeanUnavailable(missing)
-        self.close()
         self._process = subprocess.Popen(
             [sys.executable, "-m", _WORKER],
             stdin=subprocess.PIPE,
@@ -111,7 +123,21 @@ class NativeLean:
             raise BadInput(f"lean-dojo cannot start {theorem.full_name}: {reply.get('error')}")
         return state
 
+    def _holds(self, theorem: Theorem) -> bool:
+        """Whether lean-dojo may find the theorem; of a repository elsewhere that is not known."""
+        root = Path(self.repository.url).expanduser()
+        if not root.is_dir():
+            return True
+        try:
+            text = (root / self.repository.file_path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return False
+        name = theorem.full_name.rpartition(".")[2]
+        return re.search(rf"\b(theorem|lemma)\s+(\S+\.)?{re.escape(name)}(?![\w'!?.])", text) is not None
+
     def run_tac(self, state: TacticState, tactic: str) -> TacticResult:
+        if self._process is None:
+            return stepping.run_tac(self, state, tactic)
         try:
             reply = self._ask(state=state.id, tactic=tactic)
         except LeanLost as e:
@@ -146,7 +172,7 @@ class NativeLean:
                 return Audit(None, "the statement does not elaborate", faults[0].text[:_EVIDENCE_CHARS])
             if faults := [m for m in self._compile(toolchain, proof, submission) if m.severity == "error"]:
                 shown = f"line {faults[0].line}: {faults[0].text}"[:_EVIDENCE_CHARS]
-                if "(deterministic) timeout" in shown or "maximum recursion depth" in shown:
+                if stepping.timed_out(faults[0]) or "maximum recursion depth" in shown:
                     return Audit(None, "limit: Lean's own", shown)
                 return Audit(False, "Lean reports an error", shown)
             verdict, words = audit_files(
@@ -168,7 +194,7 @@ class NativeLean:
 
     def _with_imports(self, code: str) -> str:
         """`code` with the imports of the repository's file before its first line, where it has none."""
-        if _imports(code):
+        if _imports(code) or not self.repository.file_path:
             return code
         file = self._root() / self.repository.file_path
         try:
@@ -178,8 +204,8 @@ class NativeLean:
         return f"{header} {code}" if header else code
 
     def _toolchain(self) -> Toolchain:
-        if shutil.which("lake") is None:
-            raise LeanUnavailable(str(native_missing()))
+        if missing := toolchain_missing():
+            raise LeanUnavailable(missing)
         return Toolchain.of(self._root())
 
     def _root(self) -> Path:
