@@ -4,8 +4,10 @@
 
 `open` takes the half that served while the tagger was made.
 Act accuracy and group macro-F1 are taken on the gold spans; span F1 counts found spans whose ends and act
-are all right. The bare cues give each gold span the act with the most matching cues, else Deduce. Words per
-second: whole CoTs on one core, from text to spans, the best of three.
+are all right. Beside the tagger: two readings of the same spans by a language model that knew the acts'
+definitions and the conventions alone (`qwq_readers.jsonl`), and the bare cues, which give each gold span the act
+with the most matching cues, else Deduce. Words per second: whole CoTs on one core, from text to spans, the best
+of three.
 """
 
 import json
@@ -47,6 +49,13 @@ def gold(half: str) -> dict[str, list[Span]]:
     }
 
 
+def readers(keys: Sequence[str]) -> list[list[str]]:
+    """The acts of each reading, over these CoTs' gold spans."""
+    lines = (files("cotmill.data") / "tagger" / "qwq_readers.jsonl").read_text("utf-8").split("\n")
+    acts = {row["id"]: row["acts"] for row in (json.loads(line) for line in lines if line)}
+    return [[act for key in keys for act in acts[key][i]] for i in (0, 1)]
+
+
 def by_cues(inventory: Inventory) -> Label:
     def hits(text: str, factor: Factor) -> int:
         return sum(bool(re.search(cue, text)) for cue in factor.cues)
@@ -83,6 +92,8 @@ def main(half: str) -> None:
         ]
         for name, label in labels.items()
     }
+    for i, acts in enumerate(readers(list(marked)), 1):
+        given[f"reading {i}"] = acts
     found = {key: {(s.start, s.end, s.act) for s in tagger.tag(text[key])} for key in marked}
     hits = sum(len(found[key] & set(spans)) for key, spans in marked.items())
     span_f1 = 2 * hits / (len(wanted) + sum(map(len, found.values())))

@@ -1,12 +1,13 @@
-"""The shipped tagger of thinking factors: a linear-chain conditional random field over sentences and clauses.
+"""The shipped tagger of thinking factors: a small network and a chain over sentences and clauses.
 
-Each unit's acts are scored by a linear model over named features (cues, words, signs, numbers, position,
-neighbours); a transition matrix ties neighbours together; marginals by the forward-backward algorithm
-(Lafferty, McCallum and Pereira 2001) give the act and its score. `tagger_training` makes the weights.
+Each unit is the sum of its named features' vectors (cues, words, signs, numbers, position, neighbours). Two
+convolutions over the units see what stands around it, and a linear layer scores its acts. A transition matrix
+ties neighbours together: a linear-chain conditional random field (Lafferty, McCallum and Pereira 2001), whose
+marginals by the forward-backward algorithm give the act and its score. `tagger_training` makes the weights.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -25,22 +26,44 @@ Array = NDArray[np.float32]
 # An act that the weights do not know wins a unit where its cue matches, unless the model is surer than this.
 _CUE_ODDS = 4.0
 _NEVER = -1e4
-_MATRICES = ("emission", "bias", "start", "transition", "stay", "join")
+# So many units' features are summed at once: a long text needs no more memory than this.
+_BLOCK = 512
+_MATRICES = (
+    "embedding",
+    "shift",
+    "near",
+    "near_bias",
+    "far",
+    "far_bias",
+    "output",
+    "bias",
+    "start",
+    "transition",
+    "stay",
+    "join",
+)
 _WORDS = ("acts", "names")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What training writes. K acts, F features.
+    """What training writes. K acts, F features, vectors of D, convolutions of W units and H channels.
 
-    `emission` is (F, K), `bias` and `start` (K,), `transition` (K, K) from row to column; `stay` (6, K) is
-    added to its diagonal by how a unit is tied to the one before (`links`); `join` (5, K) is the probability
-    that two neighbouring units of one act are one span, by what stands between them.
+    `embedding` is (F, D), `shift` (D,), `near` (W, D, H) and `far` (W, H, H) the convolutions with their
+    biases (H,), `output` (D + H, K), `bias` and `start` (K,), `transition` (K, K) from row to column; `stay`
+    (6, K) is added to its diagonal by how a unit is tied to the one before (`links`); `join` (5, K) is the
+    probability that two neighbouring units of one act are one span, by what stands between them.
     """
 
     acts: tuple[str, ...]
     names: tuple[str, ...]
-    emission: Array
+    embedding: Array
+    shift: Array
+    near: Array
+    near_bias: Array
+    far: Array
+    far_bias: Array
+    output: Array
     bias: Array
     start: Array
     transition: Array
@@ -75,16 +98,23 @@ class Weights:
             return np.concatenate([m, np.zeros((*m.shape[:-1], 1), np.float32)], axis=-1)[..., pick]
 
         transition = columns(np.concatenate([self.transition, np.zeros((1, len(self.acts)), np.float32)]))
-        return Weights(
+        return replace(
+            self,
             acts=tuple(acts),
-            names=self.names,
-            emission=columns(self.emission),
+            output=columns(self.output),
             bias=columns(self.bias),
             start=columns(self.start),
             transition=transition[pick],
             stay=columns(self.stay),
             join=columns(self.join),
         )
+
+    def scores(self, rows: Sequence[Sequence[int]]) -> Array:
+        """Acts' scores of each unit, (T, K), from the rows of its features."""
+        unit = np.maximum(_summed(self.embedding, rows) + self.shift, 0.0)  # (T, D)
+        around = np.maximum(_convolved(unit, self.near) + self.near_bias, 0.0)  # (T, H)
+        around += np.maximum(_convolved(around, self.far) + self.far_bias, 0.0)
+        return np.asarray(np.concatenate([unit, around], axis=1) @ self.output + self.bias, np.float32)
 
 
 class Tagger:
@@ -163,7 +193,7 @@ class Tagger:
         named, hints = features(text, found, self._cues)
         get = self._row.get
         rows = [[r for n in names if (r := get(n)) is not None] for names in named]
-        scores = _summed(self._w.emission, rows) + self._w.bias
+        scores = self._w.scores(rows)
         for k in self._unknown:
             hit = np.array([self.acts[k] in h for h in hints])
             rival = np.logaddexp.reduce(scores[:, self._known], axis=1)
@@ -209,12 +239,21 @@ def marginals(scores: Array, start: Array, transition: Array, stay: Array) -> Ar
     return np.asarray(product / product.sum(1, keepdims=True), np.float32)
 
 
+def _convolved(units: Array, kernel: Array) -> Array:
+    """Each unit with its neighbours through a kernel (W, I, O): (T, I) to (T, O), zeros beyond the ends."""
+    side = len(kernel) // 2
+    padded = np.pad(units, ((side, side), (0, 0)))
+    return np.asarray(sum(padded[i : i + len(units)] @ k for i, k in enumerate(kernel)), np.float32)
+
+
 def _summed(matrix: Array, rows: Sequence[Sequence[int]]) -> Array:
-    """The sum of the matrix' rows per unit, (T, K)."""
-    filled = [unit or [-1] for unit in rows]
-    sizes = np.array([len(unit) for unit in filled])
-    picked = matrix[np.array([r for unit in filled for r in unit])]
-    total = np.add.reduceat(picked, np.cumsum(sizes) - sizes, axis=0)
+    """The sum of the matrix' rows per unit, (T, D)."""
+    total = np.zeros((len(rows), matrix.shape[1]), np.float32)
+    for at in range(0, len(rows), _BLOCK):
+        filled = [unit or [-1] for unit in rows[at : at + _BLOCK]]
+        sizes = np.array([len(unit) for unit in filled])
+        picked = matrix[np.array([r for unit in filled for r in unit])]
+        total[at : at + _BLOCK] = np.add.reduceat(picked, np.cumsum(sizes) - sizes, axis=0)
     total[[i for i, unit in enumerate(rows) if not unit]] = 0.0
     return total
 

@@ -16,6 +16,7 @@ _FILLERS = re.compile(
     r"again|anyway|similarly|furthermore|moreover|however|still|just)\b[\s,.:;!…—-]*)+"
 )
 _ITEM = re.compile(r"(?:[-*•+]|\(?(?:\d{1,3}|[a-z])[.)])\s", re.IGNORECASE)
+_LEAD = re.compile(r"[^.:]{1,30}:\s")
 _MATH = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$.*?\$\$|\$(?![\s$])[^$]*?(?<!\s)\$(?!\d)", re.DOTALL)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`]+`", re.DOTALL)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|\d+(?:[.,]\d+)*|\S")
@@ -118,6 +119,7 @@ def features(text: str, units: Sequence[Unit], cues: Cues) -> tuple[list[list[st
     out: list[list[str]] = []
     heads: list[str] = []
     seen: set[str] = set()
+    openings = [_tokens(t[:60])[:4] for t in texts]
     for i, (unit, lowered) in enumerate(zip(units, texts, strict=True)):
         own, head = _own(text[unit.start : unit.end], lowered, seen)
         own += [f"c={act}" for act in hints[i]]
@@ -128,11 +130,18 @@ def features(text: str, units: Sequence[Unit], cues: Cues) -> tuple[list[list[st
     for i, own in enumerate(out):
         if i:
             own += [f"-h={heads[i - 1]}", f"-e={texts[i - 1][-1:]}"]
+            own.append(f"-s={_alike(openings[i - 1], openings[i])}")
             own += [f"-c={act}" for act in hints[i - 1]]
         if i + 1 < len(out):
             own += [f"+h={heads[i + 1]}", f"+b={units[i + 1].boundary.name}"]
+            own.append(f"+s={_alike(openings[i], openings[i + 1])}")
             own += [f"+c={act}" for act in hints[i + 1]]
     return out, hints
+
+
+def _alike(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many words two units begin with in common, as items of a list do."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def links(text: str, units: Sequence[Unit]) -> list[int]:
@@ -160,6 +169,8 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     out += [f"m={name}" for name, sign in _SIGNS.items() if sign in lowered]
     if _ITEM.match(piece):
         out.append(f"item={_equation(lowered)}")
+    if _LEAD.match(lowered):
+        out.append(f"lead={_equation(lowered)}")
     out += _numbers(lowered, seen)
     count = sum(t.isalpha() and len(t) > 1 for t in tokens)
     opener, shape, end = " ".join(head[:2]), _equation(lowered), lowered[-1:]

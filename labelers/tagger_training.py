@@ -3,8 +3,8 @@
 Tagged CoTs (`data/handwritten`, and `data/tagger/cots.jsonl` in the manner of models) enter twice, cut into
 their own spans and into the tagger's units, so that both given spans and found ones are scored well; single
 sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours; traces of the seed families
-keep short, formal text in view. Features drop out at random, since the text to be tagged is never in the
-voice of the text learned from.
+keep short, formal text in view. Features and channels drop out at random, since the text to be tagged is
+never in the voice of the text learned from.
 """
 
 import json
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # voices are further from what is to be tagged.
 _WEIGHT = 3
 _FAMILY_SEED, _FAMILY_TRACES = 3, 200
+_CLIP = 5.0
 # Features that a single sentence does not have.
 _CONTEXT = ("-", "+", "p=", "first", "last", "b=", "inside", "new=", "r=", "hp=")
 
@@ -43,16 +44,20 @@ Cot = tuple[str, Sequence[ActSpan]]
 @dataclass(frozen=True)
 class Settings:
     """`min_count`: how often a feature has to occur. CoTs in the manner of models count three times and are
-    cut in two ways, so that a single span of theirs makes six.
+    cut in two ways, so that a single span of theirs makes six. `dropout` is of features, `channel_dropout`
+    of what they sum to.
     """
 
-    epochs: int = 15
-    rate: float = 0.02
-    decay: float = 0.002
-    dropout: float = 0.5
+    epochs: int = 7
+    rate: float = 0.005
+    decay: float = 0.01
+    dropout: float = 0.6
+    channel_dropout: float = 0.3
     batch: int = 16
-    min_count: int = 7
-    max_features: int = 50_000
+    min_count: int = 60
+    vector: int = 128
+    channels: int = 96
+    width: int = 5
     seed: int = 7
 
 
@@ -135,52 +140,94 @@ def train(
     torch.set_num_threads(1)
     counts = Counter(n for d in docs for unit in d.features for n in unit)
     names = sorted(n for n, c in counts.items() if c >= s.min_count)
-    row, column, k = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}, len(acts)
+    row, column = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}
     data = []
     for d in docs:
         units_rows = [[row[n] for n in u if n in row] for u in d.features]
-        rows = np.array([r for u in units_rows for r in u])
+        rows = np.array([r for u in units_rows for r in u], np.int64)
         lengths = np.array([len(u) for u in units_rows])
         data.append(_Encoded(rows, lengths, [column[a] for a in d.acts], d.links))
-    emission = torch.nn.EmbeddingBag(len(names), k, mode="sum")
-    torch.nn.init.zeros_(emission.weight)
-    bias, start = torch.nn.Parameter(torch.zeros(k)), torch.nn.Parameter(torch.zeros(k))
-    transition = torch.nn.Parameter(torch.zeros(k, k))
-    stay = torch.nn.Parameter(torch.zeros(LISTED + 1, k))
-    groups = [
-        {"params": [emission.weight, transition, stay], "weight_decay": s.decay / s.rate},
-        {"params": [bias, start], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=s.rate)
+    free = _initial(len(names), len(acts), s)
+    optimiser = torch.optim.AdamW(free.values(), lr=s.rate, weight_decay=s.decay)
     batches = _batches(data, s.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, s.rate, total_steps=s.epochs * len(batches))
     draw = generator(rng_key(s.seed, "tagger", "dropout"))
     for _ in range(s.epochs):
         for index in draw.permutation(len(batches)):
             batch = [data[i] for i in batches[index]]
-            flat = np.concatenate([d.rows for d in batch])
-            sizes = np.concatenate([d.sizes for d in batch])
-            on = draw.random(len(flat)) >= s.dropout
-            offsets = np.concatenate([[0], np.cumsum(on)])[np.cumsum(sizes) - sizes]
-            scores = emission(torch.from_numpy(flat[on]), torch.from_numpy(offsets)) + bias
-            loss = _loss(scores, batch, start, transition, stay)
+            scores = _scores(free, batch, s, draw)
+            loss = _loss(scores, batch, free["start"], free["transition"], free["stay"])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(free.values(), _CLIP)
             optimiser.step()
             schedule.step()
-    with torch.no_grad():
-        weights = (emission.weight * (1 - s.dropout)).numpy()
-        kept = np.sort(np.argsort(-np.abs(weights).max(1), kind="stable")[: s.max_features])
-        return Weights(
-            acts=tuple(acts),
-            names=tuple(names[i] for i in kept),
-            emission=weights[kept],
-            bias=bias.numpy(),
-            start=start.numpy(),
-            transition=transition.numpy(),
-            stay=stay.numpy(),
-            join=join,
-        )
+    arrays = {name: p.detach().numpy() for name, p in free.items()}
+    arrays["embedding"] *= 1 - s.dropout
+    return Weights(acts=tuple(acts), names=tuple(names), join=join, **arrays)
+
+
+def _initial(n: int, k: int, s: Settings) -> "dict[str, Tensor]":
+    """The free parameters of `Weights` before training."""
+    import torch
+
+    draw = generator(rng_key(s.seed, "tagger", "start"))
+
+    def drawn(*shape: int, scale: float) -> "Tensor":
+        values = (draw.standard_normal(shape) * scale).astype(np.float32)
+        return torch.from_numpy(values).requires_grad_()
+
+    def zeros(*shape: int) -> "Tensor":
+        return torch.zeros(shape, requires_grad=True)
+
+    d, h, w = s.vector, s.channels, s.width
+    return {
+        "embedding": drawn(n, d, scale=0.05),
+        "shift": zeros(d),
+        "near": drawn(w, d, h, scale=(w * d) ** -0.5),
+        "near_bias": zeros(h),
+        "far": drawn(w, h, h, scale=(w * h) ** -0.5),
+        "far_bias": zeros(h),
+        "output": zeros(d + h, k),
+        "bias": zeros(k),
+        "start": zeros(k),
+        "transition": zeros(k, k),
+        "stay": zeros(LISTED + 1, k),
+    }
+
+
+def _scores(
+    free: "dict[str, Tensor]", batch: "Sequence[_Encoded]", s: Settings, draw: np.random.Generator
+) -> "Tensor":
+    """What `Weights.scores` computes, of a batch's units one after another (N, K), with drop-out."""
+    import torch
+    from torch.nn.functional import conv1d, embedding_bag
+    from torch.nn.utils.rnn import pad_sequence
+
+    def dropped(x: "Tensor") -> "Tensor":
+        kept = draw.random(tuple(x.shape), np.float32) >= s.channel_dropout
+        return x * torch.from_numpy(kept) / (1 - s.channel_dropout)
+
+    flat = np.concatenate([d.rows for d in batch])
+    sizes = np.concatenate([d.sizes for d in batch])
+    on = draw.random(len(flat)) >= s.dropout
+    offsets = np.concatenate([[0], np.cumsum(on)])[np.cumsum(sizes) - sizes]
+    summed = embedding_bag(
+        torch.from_numpy(flat[on]), free["embedding"], torch.from_numpy(offsets), mode="sum"
+    )
+    unit = dropped(torch.relu(summed + free["shift"]))
+    lengths = [len(d.acts) for d in batch]
+    live = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])[:, None]  # (B, 1, T)
+    padded = pad_sequence(list(torch.split(unit, lengths)), batch_first=True).transpose(1, 2)  # (B, D, T)
+
+    def convolved(x: "Tensor", kernel: str, bias: str) -> "Tensor":
+        weight = free[kernel].permute(2, 1, 0)
+        return dropped(torch.relu(conv1d(x, weight, free[bias], padding=s.width // 2)) * live)
+
+    around = convolved(padded, "near", "near_bias")
+    around = around + convolved(around, "far", "far_bias")
+    both = torch.cat([padded, around], 1).transpose(1, 2)  # (B, T, D + H)
+    return both[live[:, 0]] @ free["output"] + free["bias"]
 
 
 @dataclass(frozen=True)

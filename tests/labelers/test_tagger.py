@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from cotmill.labelers.tagger import Tagger, Weights, tag_trace
+from cotmill.labelers.tagger import Array, Tagger, Weights, tag_trace
 from cotmill.schemas import (
     ActSpan,
     BadInput,
@@ -156,6 +157,52 @@ def test_weights_survive_being_saved(tmp_path: Path, tagger: Tagger) -> None:
     Weights.load(shipped).save(tmp_path / "own.npz")
     text = "Wait, 3 + 4 = 8? No, that's wrong. So it is 7, not 8."
     assert Tagger.load(tmp_path / "own.npz").tag(text) == tagger.tag(text)
+
+
+def test_scores_are_those_of_the_network_as_it_is_defined() -> None:
+    """Against loops over units, neighbours and channels; more units than are summed at once."""
+    draw = np.random.default_rng(0)
+
+    def drawn(*shape: int) -> Array:
+        return draw.standard_normal(shape).astype(np.float32)
+
+    w, d, h, k, n = 3, 4, 3, 2, 600
+    weights = Weights(
+        acts=("A", "B"),
+        names=tuple("abcdef"),
+        embedding=drawn(6, d),
+        shift=drawn(d),
+        near=drawn(w, d, h),
+        near_bias=drawn(h),
+        far=drawn(w, h, h),
+        far_bias=drawn(h),
+        output=drawn(d + h, k),
+        bias=drawn(k),
+        start=drawn(k),
+        transition=drawn(k, k),
+        stay=drawn(6, k),
+        join=drawn(5, k),
+    )
+    rows = [list(draw.choice(6, size=draw.integers(0, 4), replace=False)) for _ in range(n)]
+    unit = [np.maximum(sum((weights.embedding[r] for r in row), weights.shift), 0) for row in rows]
+
+    def convolved(x: list[Array], kernel: Array, bias: Array) -> list[Array]:
+        out = []
+        for t in range(n):
+            total = bias.copy()
+            for i in range(w):
+                if 0 <= t + i - 1 < n:
+                    total = total + x[t + i - 1] @ kernel[i]
+            out.append(np.maximum(total, 0))
+        return out
+
+    near = convolved(unit, weights.near, weights.near_bias)
+    far = convolved(near, weights.far, weights.far_bias)
+    wanted = [
+        np.concatenate([u, a + b]) @ weights.output + weights.bias
+        for u, a, b in zip(unit, near, far, strict=True)
+    ]
+    assert np.allclose(weights.scores(rows), wanted, atol=1e-4)
 
 
 def test_the_shipped_weights_are_small() -> None:

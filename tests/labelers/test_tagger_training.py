@@ -57,16 +57,20 @@ def test_cots_in_the_manner_of_models_are_enough_and_weigh_more_than_peoples() -
 def test_training_twice_gives_the_same_weights() -> None:
     one, two = _train(), _train()
     assert one.names == two.names
-    assert np.array_equal(one.emission, two.emission)
+    assert np.array_equal(one.embedding, two.embedding)
+    assert np.array_equal(one.far, two.far)
     assert np.array_equal(one.transition, two.transition)
 
 
-def test_no_more_features_are_kept_than_asked_for() -> None:
+def test_features_that_are_too_rare_are_left_out() -> None:
     cues = Cues(ACTS)
     docs = [d for text, acts in COTS for d in documents(text, acts, cues)]
-    weights = train(docs, ACTS.names, joins(COTS, ACTS.names), Settings(min_count=1, max_features=5))
-    assert len(weights.names) == 5
-    assert weights.emission.shape == (5, 2)
+    all_of_them = train(docs, ACTS.names, joins(COTS, ACTS.names), Settings(min_count=1, epochs=1))
+    weights = train(docs, ACTS.names, joins(COTS, ACTS.names), Settings(min_count=len(docs), epochs=1))
+    assert "w=who" in weights.names
+    assert "w=hen" not in weights.names
+    assert "w=hen" in all_of_them.names
+    assert weights.embedding.shape == (len(weights.names), Settings().vector)
 
 
 def test_every_unit_belongs_to_the_span_that_holds_most_of_it() -> None:
