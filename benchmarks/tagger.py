@@ -5,9 +5,9 @@
 `open` takes the half that served while the tagger was made.
 Act accuracy and group macro-F1 are taken on the gold spans; span F1 counts found spans whose ends and act
 are all right. Beside the tagger: two readings of the same spans by a language model that knew the acts'
-definitions and the conventions alone (`qwq_readers.jsonl`), and the bare cues, which give each gold span the act
-with the most matching cues, else Deduce. Words per second: whole CoTs on one core, from text to spans, the best
-of three.
+definitions and the conventions alone (`qwq_readers.jsonl`), and the bare cues, which give each gold span the
+act with the most matching cues, else Deduce. Words per second: whole CoTs on one core, from text to spans,
+the best of three.
 """
 
 import json

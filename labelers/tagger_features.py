@@ -118,14 +118,15 @@ def features(text: str, units: Sequence[Unit], cues: Cues) -> tuple[list[list[st
     hints = [cues.acts(t) for t in texts]
     out: list[list[str]] = []
     heads: list[str] = []
+    openings: list[list[str]] = []
     seen: set[str] = set()
-    openings = [_tokens(t[:60])[:4] for t in texts]
     for i, (unit, lowered) in enumerate(zip(units, texts, strict=True)):
-        own, head = _own(text[unit.start : unit.end], lowered, seen)
+        own, head, opening = _own(text[unit.start : unit.end], lowered, seen)
         own += [f"c={act}" for act in hints[i]]
         own += _position(units, i)
         own.append(f"hp={head}|{'start' if i < 3 else 'end' if len(units) - i < 4 else 'inside'}")
         heads.append(head)
+        openings.append(opening)
         out.append(own)
     for i, own in enumerate(out):
         if i:
@@ -150,8 +151,8 @@ def links(text: str, units: Sequence[Unit]) -> list[int]:
     return [LISTED if i and item[i - 1] and item[i] else int(u.boundary) for i, u in enumerate(units)]
 
 
-def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
-    """Features of the unit's text alone, and its first two words."""
+def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str, list[str]]:
+    """Features of the unit's text alone, its first two words behind openers, and its first four with them."""
     prose = _CODE.sub(" §c ", lowered) if "`" in lowered else lowered
     prose = _MATH.sub(" §m ", prose) if "\\" in prose or "$" in prose else prose
     tokens = _tokens(prose)
@@ -177,7 +178,7 @@ def _own(piece: str, lowered: str, seen: set[str]) -> tuple[list[str], str]:
     out += [f"n={min(count, 24) if count < 6 else count // 4 * 4}", f"t={min(len(piece) // 40, 8)}"]
     out += [f"e={end}", f"l={' '.join(tokens[-2:])}", f"he={opener}|{end}"]
     out += [f"E={shape}", f"En={shape}|{min(count, 6)}", f"hE={opener}|{shape != ''}"]
-    return out, opener
+    return out, opener, tokens[:4]
 
 
 def _equation(lowered: str) -> str:

@@ -54,7 +54,7 @@ class Settings:
     dropout: float = 0.6
     channel_dropout: float = 0.3
     batch: int = 16
-    min_count: int = 60
+    min_count: int = 75
     vector: int = 128
     channels: int = 96
     width: int = 5

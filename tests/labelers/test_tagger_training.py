@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +137,13 @@ def test_gold_spans_cover_the_cots_they_point_into() -> None:
         assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
         assert all(a["end"] <= b["start"] for a, b in pairwise(spans))
         assert {s["act"] for s in spans} <= set(Inventory.load().names)
+
+
+def test_each_reading_of_the_gold_spans_has_an_act_for_every_one() -> None:
+    def rows(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (DATA / "tagger" / name).read_text("utf-8").splitlines()]
+
+    gold = {r["id"]: len(r["spans"]) for r in rows("qwq_gold.jsonl")}
+    assert {r["id"]: [len(acts) for acts in r["acts"]] for r in rows("qwq_readers.jsonl")} == {
+        key: [n, n] for key, n in gold.items()
+    }
