@@ -1,5 +1,6 @@
 """The commands that make, measure and use models. Heavy imports stand inside them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,11 +42,17 @@ def train(
     try:
         done = train_model(objective, data, out, init=init, device=device, overrides=given, fresh=fresh)
     finally:
-        leave_group()
+        grouped = leave_group()
     if as_json:
         print_json(done.as_json())
     else:
         print(f"{out}: {done.steps:,} steps, {done.tokens:,} tokens, loss {done.loss:.4f}")
+    if grouped:
+        # All is written. Taking the interpreter down now and then aborts, even with the group left, in a
+        # thread that torch leaves behind; torchrun would call the finished training failed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @models.command("evaluate-prm")

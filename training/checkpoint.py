@@ -106,10 +106,12 @@ def write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -
         dist.barrier()
 
 
-def leave_group() -> None:
-    """End this process's part in a `torchrun` group: one that exits with it open may abort."""
-    if dist.is_available() and dist.is_initialized():
+def leave_group() -> bool:
+    """End this process's part in a `torchrun` group, if it has one: one that exits with it open may abort."""
+    grouped = dist.is_available() and dist.is_initialized()
+    if grouped:
         dist.destroy_process_group()
+    return grouped
 
 
 def _write_record(out: Path, whose: dict[str, Any], result: TrainResult | None) -> None:
