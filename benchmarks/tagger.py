@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from cotmill.labelers.tagger import Tagger
 from cotmill.labelers.tagger_features import plain
@@ -39,20 +40,22 @@ def texts() -> dict[str, str]:
     return {row["id"]: "\n\n".join(row["steps"]) for row in rows}
 
 
+def rows(name: str) -> list[dict[str, Any]]:
+    lines = (files("cotmill.data") / "tagger" / name).read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
 def gold(half: str) -> dict[str, list[Span]]:
-    lines = (files("cotmill.data") / "tagger" / "qwq_gold.jsonl").read_text("utf-8").split("\n")
-    rows = (json.loads(line) for line in lines if line)
     return {
         row["id"]: [(s["start"], s["end"], s["act"]) for s in row["spans"]]
-        for row in rows
+        for row in rows("qwq_gold.jsonl")
         if row["half"] == half
     }
 
 
 def readers(keys: Sequence[str]) -> list[list[str]]:
     """The acts of each reading, over these CoTs' gold spans."""
-    lines = (files("cotmill.data") / "tagger" / "qwq_readers.jsonl").read_text("utf-8").split("\n")
-    acts = {row["id"]: row["acts"] for row in (json.loads(line) for line in lines if line)}
+    acts = {row["id"]: row["acts"] for row in rows("qwq_readers.jsonl")}
     return [[act for key in keys for act in acts[key][i]] for i in (0, 1)]
 
 

@@ -7,7 +7,7 @@ marginals by the forward-backward algorithm give the act and its score. `tagger_
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,20 +28,6 @@ _CUE_ODDS = 4.0
 _NEVER = -1e4
 # So many units' features are summed at once: a long text needs no more memory than this.
 _BLOCK = 512
-_MATRICES = (
-    "embedding",
-    "shift",
-    "near",
-    "near_bias",
-    "far",
-    "far_bias",
-    "output",
-    "bias",
-    "start",
-    "transition",
-    "stay",
-    "join",
-)
 _WORDS = ("acts", "names")
 
 
@@ -71,7 +57,7 @@ class Weights:
     join: Array
 
     def save(self, path: Path) -> None:
-        arrays: dict[str, Any] = {k: getattr(self, k).astype(np.float16) for k in _MATRICES}
+        arrays: dict[str, Any] = {k: getattr(self, k).astype(np.float16) for k in self._matrices()}
         for k in _WORDS:
             arrays[k] = np.frombuffer("\n".join(getattr(self, k)).encode(), np.uint8)
         np.savez_compressed(path, **arrays)
@@ -81,13 +67,17 @@ class Weights:
         """Raises BadInput for a file that is no tagger."""
         try:
             with np.load(path, allow_pickle=False) as data:
-                fields: dict[str, Any] = {k: data[k].astype(np.float32) for k in _MATRICES}
-                fields |= {k: tuple(data[k].tobytes().decode().split("\n")) for k in _WORDS}
+                held: dict[str, Any] = {k: data[k].astype(np.float32) for k in cls._matrices()}
+                held |= {k: tuple(data[k].tobytes().decode().split("\n")) for k in _WORDS}
         except OSError as e:
             raise BadInput(e.strerror or "cannot be read", file=path) from e
         except (ValueError, KeyError, EOFError, BadZipFile) as e:
             raise BadInput("not a tagger's weights", file=path) from e
-        return cls(**fields)
+        return cls(**held)
+
+    @classmethod
+    def _matrices(cls) -> list[str]:
+        return [f.name for f in fields(cls) if f.name not in _WORDS]
 
     def for_acts(self, acts: Sequence[str]) -> "Weights":
         """The same weights for another inventory: columns in its order, zeros for acts unknown here."""

@@ -1,6 +1,6 @@
 """Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from what the project owns.
 
-Tagged CoTs (`data/handwritten`, and `data/tagger/cots.jsonl` in the manner of models) enter twice, cut into
+Tagged CoTs (`data/handwritten`, and `data/tagger/cots*.jsonl` in the manner of models) enter twice, cut into
 their own spans and into the tagger's units, so that both given spans and found ones are scored well; single
 sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours; traces of the seed families
 keep short, formal text in view. Features and channels drop out at random, since the text to be tagged is
