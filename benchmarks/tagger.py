@@ -1,13 +1,15 @@
-"""The tagger of thinking factors on hand-tagged CoTs of QwQ, the half that was kept back, beside bare cues.
+"""The tagger of thinking factors on hand-tagged CoTs, the half kept back, beside readers and bare cues.
 
     python benchmarks/tagger.py [open]
 
-`open` takes the half that served while the tagger was made.
+`open` takes the half that served while the tagger was made. The CoTs are QwQ's (`qwq_gold.jsonl`; their text
+is in the shared data), and others that were written for this, by authors who knew nothing of the acts
+(`written_gold.jsonl`).
 Act accuracy and group macro-F1 are taken on the gold spans; span F1 counts found spans whose ends and act
 are all right. Beside the tagger: two readings of the same spans by a language model that knew the acts'
-definitions and the conventions alone (`qwq_readers.jsonl`), and the bare cues, which give each gold span the
-act with the most matching cues, else Deduce. Words per second: whole CoTs on one core, from text to spans,
-the best of three.
+definitions and the conventions alone, and the bare cues, which give each gold span the act with the most
+matching cues, else Deduce. The gold of the written CoTs was made of their two readings and an adjudication,
+which flatters those. Words per second: whole CoTs of QwQ on one core, from text to spans, the best of three.
 """
 
 import json
@@ -18,18 +20,28 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from cotmill.labelers.tagger import Tagger
 from cotmill.labelers.tagger_features import plain
-from cotmill.schemas import Factor, Inventory
+from cotmill.schemas import Factor, Inventory, markup
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "longcot_qwq_dev_50.jsonl"
 ROUNDS = 3
 Span = tuple[int, int, str]
 Label = Callable[[str, Sequence[tuple[int, int]]], list[str]]
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A CoT with its gold spans, and the acts that each reading gave them."""
+
+    text: str
+    spans: Sequence[Span]
+    readings: Sequence[Sequence[str]]
 
 
 def texts() -> dict[str, str]:
@@ -40,23 +52,25 @@ def texts() -> dict[str, str]:
     return {row["id"]: "\n\n".join(row["steps"]) for row in rows}
 
 
-def rows(name: str) -> list[dict[str, Any]]:
+def rows(name: str, half: str) -> list[dict[str, Any]]:
     lines = (files("cotmill.data") / "tagger" / name).read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines if line]
+    return [row for line in lines if line and (row := json.loads(line)).get("half", half) == half]
 
 
-def gold(half: str) -> dict[str, list[Span]]:
-    return {
-        row["id"]: [(s["start"], s["end"], s["act"]) for s in row["spans"]]
-        for row in rows("qwq_gold.jsonl")
-        if row["half"] == half
+def gold(half: str) -> dict[str, list[Gold]]:
+    """By kind: QwQ's CoTs, and those that were written for this."""
+    text, read = texts(), {row["id"]: row["acts"] for row in rows("qwq_readers.jsonl", half)}
+    kinds = {
+        "QwQ": [
+            Gold(text[row["id"]], [(s["start"], s["end"], s["act"]) for s in row["spans"]], read[row["id"]])
+            for row in rows("qwq_gold.jsonl", half)
+        ]
     }
-
-
-def readers(keys: Sequence[str]) -> list[list[str]]:
-    """The acts of each reading, over these CoTs' gold spans."""
-    acts = {row["id"]: row["acts"] for row in rows("qwq_readers.jsonl")}
-    return [[act for key in keys for act in acts[key][i]] for i in (0, 1)]
+    for row in rows("written_gold.jsonl", half):
+        cot, acts = markup.trim(*markup.parse(row["cot"]))
+        marked = Gold(cot, [(a.start, a.end, a.act) for a in acts], row["readings"])
+        kinds.setdefault(row["kind"], []).append(marked)
+    return kinds
 
 
 def by_cues(inventory: Inventory) -> Label:
@@ -83,55 +97,70 @@ def macro_f1(wanted: Sequence[str], given: Sequence[str]) -> tuple[float, dict[s
 
 
 def main(half: str) -> None:
-    text, marked, inventory, tagger = texts(), gold(half), Inventory.load(), Tagger.load()
-    labels: dict[str, Label] = {
-        "cotmill": lambda t, spans: [s.act for s in tagger.label(t, spans)],
-        "bare cues": by_cues(inventory),
-    }
-    wanted = [act for spans in marked.values() for *_, act in spans]
-    given = {
-        name: [
-            act for key, spans in marked.items() for act in label(text[key], [(a, b) for a, b, _ in spans])
-        ]
-        for name, label in labels.items()
-    }
-    for i, acts in enumerate(readers(list(marked)), 1):
-        given[f"reading {i}"] = acts
-    found = {key: {(s.start, s.end, s.act) for s in tagger.tag(text[key])} for key in marked}
-    hits = sum(len(found[key] & set(spans)) for key, spans in marked.items())
-    span_f1 = 2 * hits / (len(wanted) + sum(map(len, found.values())))
+    kinds, inventory, tagger = gold(half), Inventory.load(), Tagger.load()
+    cues, group = by_cues(inventory), inventory.group_of
 
-    words, best = sum(len(t.split()) for t in text.values()), float("inf")
+    def tagged(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+        return [s.act for s in tagger.label(text, spans)]
+
+    def given(marked: Sequence[Gold]) -> dict[str, list[str]]:
+        out: dict[str, list[str]] = {name: [] for name in ("cotmill", "bare cues", "reading 1", "reading 2")}
+        for g in marked:
+            ends = [(a, b) for a, b, _ in g.spans]
+            for name, acts in zip(out, (tagged(g.text, ends), cues(g.text, ends), *g.readings), strict=True):
+                out[name] += acts
+        return out
+
+    def acts_of(marked: Sequence[Gold]) -> list[str]:
+        return [act for g in marked for *_, act in g.spans]
+
+    def figures(marked: Sequence[Gold]) -> dict[str, tuple[float, float, dict[str, float]]]:
+        wanted, out = acts_of(marked), {}
+        for name, acts in given(marked).items():
+            accuracy = sum(a == b for a, b in zip(wanted, acts, strict=True)) / len(wanted)
+            out[name] = (accuracy, *macro_f1([group(a) for a in wanted], [group(a) for a in acts]))
+        return out
+
+    def span_f1(marked: Sequence[Gold]) -> float:
+        found = [{(s.start, s.end, s.act) for s in tagger.tag(g.text)} for g in marked]
+        hits = sum(len(f & set(g.spans)) for f, g in zip(found, marked, strict=True))
+        return 2 * hits / (sum(len(g.spans) for g in marked) + sum(map(len, found)))
+
+    whole = texts().values()
+    words, best = sum(len(t.split()) for t in whole), float("inf")
     for _ in range(ROUNDS):
         start = time.process_time()
-        tagger.tag_many(text.values())
+        tagger.tag_many(whole)
         best = min(best, time.process_time() - start)
 
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"the {half} half: {len(marked)} CoTs, {len(wanted)} gold spans\n")
-    group = inventory.group_of
-    wanted_groups = [group(a) for a in wanted]
-    print(f"{'':<12}{'act accuracy':>14}{'group macro-F1':>16}")
-    figures = {}
-    for name, acts in given.items():
-        accuracy = sum(a == b for a, b in zip(wanted, acts, strict=True)) / len(wanted)
-        macro, scores = macro_f1(wanted_groups, [group(a) for a in acts])
-        figures[name] = (accuracy, macro, scores)
-        print(f"{name:<12}{accuracy:>14.3f}{macro:>16.3f}")
-    accuracy, macro, scores = figures["cotmill"]
-    print(f"\n{'group':<12}{'spans':>8}{'F1':>8}")
+    print(f"the {half} half; act accuracy and group macro-F1 on given spans\n")
+    kinds["all written"] = [g for kind, marked in kinds.items() if kind != "QwQ" for g in marked]
+    shown = {kind: figures(marked) for kind, marked in kinds.items()}
+    print(f"{'':<14}{'CoTs':>6}{'spans':>7}  {''.join(f'{name:<16}' for name in shown['QwQ'])}span F1")
+    for kind, found in shown.items():
+        cells = "".join(f"{accuracy:.3f} {macro:.3f}     " for accuracy, macro, _ in found.values())
+        marked = kinds[kind]
+        print(f"{kind:<14}{len(marked):>6}{len(acts_of(marked)):>7}  {cells}{span_f1(marked):.3f}")
+    print(f"\n{'group':<12}{'QwQ: spans':>12}{'F1':>8}{'written: spans':>18}{'F1':>8}")
+    groups = {kind: Counter(map(group, acts_of(kinds[kind]))) for kind in ("QwQ", "all written")}
     for name in inventory.groups:
-        if name in scores:
-            print(f"{name:<12}{wanted_groups.count(name):>8}{scores[name]:>8.3f}")
-    print("\nconfusions (gold, given, count)")
-    pairs = Counter((a, b) for a, b in zip(wanted, given["cotmill"], strict=True) if a != b)
-    for (a, b), n in pairs.most_common(15):
-        print(f"{a:<16}{b:<16}{n:>4}")
-    print(f"\nspan F1 {span_f1:.3f}, {words / best:,.0f} words per second")
+        cells = [f"{n[name]:>12}{shown[k]['cotmill'][2].get(name, 0.0):>8.3f}" for k, n in groups.items()]
+        print(f"{name:<12}{'      '.join(cells)}")
+    for kind in groups:
+        print(f"\n{kind}: confusions (gold, given, count)")
+        pairs = zip(acts_of(kinds[kind]), given(kinds[kind])["cotmill"], strict=True)
+        for (a, b), n in Counter(pair for pair in pairs if pair[0] != pair[1]).most_common(15):
+            print(f"{a:<16}{b:<16}{n:>4}")
+    print(f"\n{words / best:,.0f} words per second")
+    accuracy, macro, _ = shown["QwQ"]["cotmill"]
+    on_written, macro_on_written, _ = shown["all written"]["cotmill"]
     result = {
         "group_macro_f1": round(macro, 4),
         "act_accuracy": round(accuracy, 4),
-        "span_f1": round(span_f1, 4),
+        "span_f1": round(span_f1(kinds["QwQ"]), 4),
+        "written_group_macro_f1": round(macro_on_written, 4),
+        "written_act_accuracy": round(on_written, 4),
         "words_per_s": round(words / best),
     }
     print("RESULT", json.dumps(result))

@@ -69,11 +69,6 @@ _OPENER = re.compile(
     r"[\s,.!?…—-]*)+$",
     re.IGNORECASE,
 )
-_APPROVAL = re.compile(
-    r"(?:(?:good|fine|nice|great|perfect|ok|okay|yes|yep|correct|right|consistent|exactly|check|checks out"
-    r"|agreed|(?:that |it )?(?:works|matches)|same|same number|done|true)\b[\s,.!✓—-]*)+$",
-    re.IGNORECASE,
-)
 
 
 def units(text: str, steps: Sequence[tuple[int, int]] | None = None) -> list[Unit]:
@@ -233,7 +228,7 @@ def _pieces(
 
 
 def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple[int, int, Boundary]]:
-    """Interjections go with what follows, approvals and bare punctuation with what precedes."""
+    """Interjections go with what follows, bare punctuation with what precedes."""
     out: list[tuple[int, int, Boundary]] = []
     waiting: tuple[int, Boundary] | None = None
     for i, (start, end, kind) in enumerate(pieces):
@@ -241,12 +236,7 @@ def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple
         last = i == len(pieces) - 1
         following = pieces[i + 1][2] if not last else None
         bare = not any(c.isalnum() for c in piece)
-        if (
-            out
-            and waiting is None
-            and kind is not Boundary.BLOCK
-            and (bare or (kind is Boundary.SENTENCE and len(piece) < 40 and _APPROVAL.match(piece)))
-        ):
+        if bare and out and waiting is None and kind is not Boundary.BLOCK:
             out[-1] = (out[-1][0], end, out[-1][2])
             continue
         if following in (Boundary.SENTENCE, Boundary.CLAUSE) and (

@@ -147,3 +147,19 @@ def test_each_reading_of_the_gold_spans_has_an_act_for_every_one() -> None:
     assert {r["id"]: [len(acts) for acts in r["acts"]] for r in rows("qwq_readers.jsonl")} == {
         key: [n, n] for key, n in gold.items()
     }
+
+
+def test_the_written_gold_has_two_readings_of_every_span_and_two_halves_of_every_kind() -> None:
+    lines = (DATA / "tagger" / "written_gold.jsonl").read_text("utf-8").splitlines()
+    gold = [json.loads(line) for line in lines]
+    assert {r["kind"] for r in gold if r["half"] == "held"} == {
+        r["kind"] for r in gold if r["half"] == "open"
+    }
+    names = set(Inventory.load().names)
+    learned = {text for text, _ in tagged_cots(DATA / "tagger", "cots*.jsonl")}
+    for row, (text, acts) in zip(gold, tagged_cots(DATA / "tagger", "written_gold.jsonl"), strict=True):
+        assert [len(r) for r in row["readings"]] == [len(acts)] * 2
+        assert {a.act for a in acts} | {a for r in row["readings"] for a in r} <= names
+        edges = [0, *(x for a in acts for x in (a.start, a.end)), len(text)]
+        assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+        assert text not in learned
