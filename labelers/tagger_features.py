@@ -1,7 +1,7 @@
 """What the tagger sees of a unit: cues, words, signs, numbers, position, neighbours."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from ..schemas import BadInput, Inventory
@@ -64,40 +64,65 @@ class Cues:
     """
 
     def __init__(self, inventory: Inventory) -> None:
-        self._anchored: list[tuple[str, re.Pattern[str]]] = []
-        self._free: list[tuple[str, re.Pattern[str]]] = []
+        words: dict[str, list[str]] = {}
+        others: dict[str, list[str]] = {}
+        starts: dict[str, list[str]] = {}
+        self._loose: list[tuple[str, re.Pattern[str]]] = []
+        self._loose_starts: list[tuple[str, re.Pattern[str]]] = []
         for factor in inventory.factors:
-            anchored = [c for c in factor.cues if c.startswith("^")]
-            free = [c for c in factor.cues if not c.startswith("^")]
-            self._anchored += [(factor.name, p) for p in _compiled(factor.name, anchored)]
-            self._free += [(factor.name, p) for p in _compiled(factor.name, free)]
+            for cue in factor.cues:
+                pattern = _compiled(factor.name, cue)
+                at_start = cue.startswith("^")
+                # The text is in lower case: without IGNORECASE a search is several times faster.
+                if cue != cue.lower() or pattern.groups:
+                    (self._loose_starts if at_start else self._loose).append((factor.name, pattern))
+                elif at_start:
+                    starts.setdefault(factor.name, []).append(cue)
+                elif _AT_WORD.match(cue) and "|" not in _GROUP.sub("", cue):
+                    words.setdefault(factor.name, []).append(cue[2:])
+                else:
+                    others.setdefault(factor.name, []).append(cue)
+        # Before a word \b finds what \W finds in padded text, and leaves far fewer places to try.
+        self._place = re.compile(rf"\W(?={_any(c for found in words.values() for c in found)})")
+        self._at_word, self._at_start = _Each(words), _Each(starts)
+        self._loose += [(act, re.compile(_any(found))) for act, found in others.items()]
 
     def acts(self, text: str) -> list[str]:
         """The acts with a cue that matches a lower-case text, each once."""
         padded = f" {text}"
-        found = {act: None for act, cue in self._free if cue.search(padded)}
+        found: dict[str, None] = {}
+        for place in self._place.finditer(padded):
+            found |= dict.fromkeys(self._at_word.acts(padded, place.end()))
+        found |= {act: None for act, cue in self._loose if act not in found and cue.search(padded)}
         opening = _FILLERS.match(text)
-        rest = text[opening.end() :] if opening else None
-        for act, cue in self._anchored:
-            if cue.match(text) or (rest and cue.match(rest)):
-                found[act] = None
+        for start in (text, text[opening.end() :]) if opening else (text,):
+            found |= dict.fromkeys(self._at_start.acts(start, 0))
+            found |= {act: None for act, cue in self._loose_starts if cue.match(start)}
         return list(found)
 
 
-def _compiled(act: str, cues: Sequence[str]) -> list[re.Pattern[str]]:
-    """As few patterns as the cues can be joined into."""
+class _Each:
+    """Which of several acts' cues match at a place, told by one pattern: a group that matched for each."""
+
+    def __init__(self, cues: Mapping[str, Sequence[str]]) -> None:
+        self._acts = list(cues)
+        self._pattern = re.compile("".join(f"(?:(?={_any(found)})()|)" for found in cues.values()))
+
+    def acts(self, text: str, at: int) -> list[str]:
+        match = self._pattern.match(text, at)
+        return [a for a, g in zip(self._acts, match.groups(), strict=True) if g is not None] if match else []
+
+
+def _any(cues: Iterable[str]) -> str:
+    """A pattern that matches where one of the cues does; without cues, nowhere."""
+    return "|".join(f"(?:{c})" for c in cues) or "(?!)"
+
+
+def _compiled(act: str, cue: str) -> re.Pattern[str]:
     try:
-        single = {c: re.compile(c, re.IGNORECASE) for c in cues}
+        return re.compile(cue, re.IGNORECASE)
     except re.error as e:
         raise BadInput(f"not a regular expression: {e}", field=act) from e
-    # The text is in lower case: without IGNORECASE a search is several times faster. Before a word \b finds
-    # what \W finds in padded text, and leaves far fewer places to try.
-    lower = [c for c, p in single.items() if c == c.lower() and not p.groups]
-    words = [c for c in lower if _AT_WORD.match(c) and "|" not in _GROUP.sub("", c)]
-    others = [c for c in lower if c not in words]
-    joined = [rf"\W(?:{'|'.join(c[2:] for c in words)})"] if words else []
-    joined += ["|".join(f"(?:{c})" for c in others)] if others else []
-    return [re.compile(c) for c in joined] + [p for c, p in single.items() if c not in lower]
 
 
 def plain(piece: str) -> str:
