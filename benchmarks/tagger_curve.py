@@ -2,9 +2,9 @@
 
     python benchmarks/tagger_curve.py
 
-Trains on a share of all the project's own text. Measured on the open half of the hand-tagged CoTs of QwQ,
-which served while the tagger was made, and on the project's own CoTs, each half by a tagger that learned from
-the other half: in the manner of models, and people's. Intervals: 95% by bootstrap over the CoTs.
+Trains on a share of all the project's own text. Measured on the open half of the hand-tagged CoTs, which
+served while the tagger was made: QwQ's, and those that were written for the gold. Intervals: 95% by bootstrap
+over the CoTs.
 """
 
 import json
@@ -14,10 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import tagger as gold
+import tagger as bench
 from cotmill.labelers.tagger import Tagger
 from cotmill.labelers.tagger_features import Cues
-from cotmill.labelers.tagger_training import Cot, family_cots, fit, sentences, tagged_cots
+from cotmill.labelers.tagger_training import family_cots, fit, sentences, tagged_cots
 from cotmill.schemas import Inventory, generator, rng_key
 from cotmill.schemas.ids import unit_interval
 
@@ -26,12 +26,13 @@ DRAWS = 1000
 Hits = list[tuple[int, int]]
 
 
-def hits(tagger: Tagger, cots: Sequence[tuple[str, Sequence[gold.Span]]]) -> Hits:
+def hits(tagger: Tagger, marked: Sequence[bench.Gold]) -> Hits:
     """Right acts and spans of each CoT."""
     out = []
-    for text, spans in cots:
-        given = tagger.label(text, [(a, b) for a, b, _ in spans])
-        out.append((sum(g.act == act for g, (*_, act) in zip(given, spans, strict=True)), len(spans)))
+    for g in marked:
+        given = tagger.label(g.text, [(a, b) for a, b, _ in g.spans])
+        right = sum(s.act == act for s, (*_, act) in zip(given, g.spans, strict=True))
+        out.append((right, len(g.spans)))
     return out
 
 
@@ -43,11 +44,11 @@ def shown(found: Hits) -> str:
         rates.append(sum(h for h, _ in picked) / sum(n for _, n in picked))
     rates.sort()
     low, high = rates[DRAWS // 40], rates[-DRAWS // 40]
-    return f"{sum(h for h, _ in found) / sum(n for _, n in found):.3f} [{low:.3f}, {high:.3f}]"
+    return f"{share_of(found):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def spans_of(cots: Sequence[Cot]) -> list[tuple[str, list[gold.Span]]]:
-    return [(text, [(s.start, s.end, s.act) for s in acts]) for text, acts in cots]
+def share_of(found: Hits) -> float:
+    return sum(h for h, _ in found) / sum(n for _, n in found)
 
 
 def main() -> None:
@@ -56,10 +57,9 @@ def main() -> None:
     models = list(tagged_cots(data / "tagger", "cots*.jsonl"))
     human, families = list(tagged_cots(data / "handwritten")), family_cots()
     singles = sentences(data, inventory, cues)
-    text, marked = gold.texts(), gold.gold("open")
-    opened = [(text[key], spans) for key, spans in marked.items()]
+    kinds = bench.gold("open")
 
-    def learned(share: float, models: Sequence[Cot], human: Sequence[Cot]) -> Tagger:
+    def learned(share: float) -> Tagger:
         def some(items: Sequence[Any]) -> list[Any]:
             return [x for i, x in enumerate(items) if unit_interval("share", i) < share]
 
@@ -67,19 +67,13 @@ def main() -> None:
         return Tagger(weights, inventory)
 
     print(f"{platform.machine()}, Python {platform.python_version()}; act accuracy on given spans\n")
-    print(f"{'share':<8}{'open half':<24}{'manner of models':<24}{'people':<24}")
+    print(f"{'share':<8}{''.join(f'{kind:<24}' for kind in kinds)}")
     last = {}
     for share in SHARES:
-        on_open = hits(learned(share, models, human), opened)
-        on_models: Hits = []
-        on_human: Hits = []
-        for half in (0, 1):
-            tagger = learned(share, models[1 - half :: 2], human[1 - half :: 2])
-            on_models += hits(tagger, spans_of(models[half::2]))
-            on_human += hits(tagger, spans_of(human[half::2]))
-        parts = {"open": on_open, "models": on_models, "human": on_human}
-        print(f"{share:<8}" + "".join(f"{shown(found):<24}" for found in parts.values()), flush=True)
-        last = {k: round(sum(h for h, _ in f) / sum(n for _, n in f), 4) for k, f in parts.items()}
+        tagger = learned(share)
+        found = {kind: hits(tagger, marked) for kind, marked in kinds.items()}
+        print(f"{share:<8.0%}{''.join(f'{shown(f):<24}' for f in found.values())}", flush=True)
+        last = {kind: round(share_of(f), 4) for kind, f in found.items()}
     print("RESULT", json.dumps(last))
 
 

@@ -29,6 +29,8 @@ _NEVER = -1e4
 # So many units' features are summed at once: a long text needs no more memory than this.
 _BLOCK = 512
 _WORDS = ("acts", "names")
+# A feature's vector is written in bytes, as multiples of a size of its own.
+_BYTE = 127
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Weights:
 
     def save(self, path: Path) -> None:
         arrays: dict[str, Any] = {k: getattr(self, k).astype(np.float16) for k in self._matrices()}
+        size = np.abs(self.embedding).max(1, keepdims=True).clip(1e-6) / _BYTE
+        arrays["embedding"] = np.rint(self.embedding / size).astype(np.int8)
+        arrays["size"] = size.astype(np.float32)
         for k in _WORDS:
             arrays[k] = np.frombuffer("\n".join(getattr(self, k)).encode(), np.uint8)
         np.savez_compressed(path, **arrays)
@@ -68,6 +73,7 @@ class Weights:
         try:
             with np.load(path, allow_pickle=False) as data:
                 held: dict[str, Any] = {k: data[k].astype(np.float32) for k in cls._matrices()}
+                held["embedding"] *= data["size"]
                 held |= {k: tuple(data[k].tobytes().decode().split("\n")) for k in _WORDS}
         except OSError as e:
             raise BadInput(e.strerror or "cannot be read", file=path) from e

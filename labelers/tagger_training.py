@@ -1,6 +1,6 @@
 """Trains the tagger: `python -m cotmill.labelers.tagger_training [OUT.npz]`, from what the project owns.
 
-Tagged CoTs (`data/handwritten`, and `data/tagger/cots*.jsonl` in the manner of models) enter twice, cut into
+Tagged CoTs (`data/handwritten`, and `data/tagger/cots*.jsonl`, written for the tagger) enter twice, cut into
 their own spans and into the tagger's units, so that both given spans and found ones are scored well; single
 sentences (`data/tagger/sentences.jsonl`) enter without position and neighbours; traces of the seed families
 keep short, formal text in view. Features and channels drop out at random, since the text to be tagged is
@@ -29,8 +29,7 @@ from .tagger_segments import Boundary, Unit, units
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Text in the manner of models and single sentences count this many times as much as people's CoTs, whose
-# voices are further from what is to be tagged.
+# Text written for the tagger, by its conventions, counts this many times as much as the hand-written CoTs.
 _WEIGHT = 3
 _FAMILY_SEED, _FAMILY_TRACES = 3, 200
 _CLIP = 5.0
@@ -43,20 +42,20 @@ Cot = tuple[str, Sequence[ActSpan]]
 
 @dataclass(frozen=True)
 class Settings:
-    """`min_count`: how often a feature has to occur. CoTs in the manner of models count three times and are
+    """`min_count`: how often a feature has to occur. CoTs written for the tagger count three times and are
     cut in two ways, so that a single span of theirs makes six. `dropout` is of features, `channel_dropout`
     of what they sum to.
     """
 
-    epochs: int = 7
+    epochs: int = 8
     rate: float = 0.005
-    decay: float = 0.01
+    decay: float = 0.2
     dropout: float = 0.6
     channel_dropout: float = 0.3
     batch: int = 16
-    min_count: int = 75
-    vector: int = 128
-    channels: int = 96
+    min_count: int = 120
+    vector: int = 192
+    channels: int = 128
     width: int = 5
     seed: int = 7
 
@@ -133,13 +132,18 @@ def joins(cots: Sequence[tuple[str, Sequence[ActSpan]]], acts: Sequence[str]) ->
 def train(
     docs: Sequence[Document], acts: Sequence[str], join: Array, settings: Settings | None = None
 ) -> Weights:
-    """Maximum likelihood with decoupled weight decay (AdamW), deterministic on one thread."""
+    """Maximum likelihood with decoupled weight decay (AdamW), deterministic on one thread.
+
+    Raises ValueError for too little text.
+    """
     import torch
 
     s = settings or Settings()
     torch.set_num_threads(1)
     counts = Counter(n for d in docs for unit in d.features for n in unit)
     names = sorted(n for n, c in counts.items() if c >= s.min_count)
+    if not names:
+        raise ValueError(f"too little text: no feature occurs {s.min_count} times")
     row, column = {n: i for i, n in enumerate(names)}, {a: i for i, a in enumerate(acts)}
     data = []
     for d in docs:
@@ -290,7 +294,7 @@ def fit(
     inventory: Inventory,
     cues: Cues,
 ) -> Weights:
-    """A tagger from single sentences, CoTs in the manner of models, people's CoTs, and families' traces."""
+    """A tagger from single sentences, CoTs written for it (`models`), hand-written ones and families' traces."""
     docs = list(singles) * _WEIGHT
     docs += [d for text, acts in models for d in documents(text, acts, cues)] * _WEIGHT
     docs += [d for text, acts in (*human, *families) for d in documents(text, acts, cues)]

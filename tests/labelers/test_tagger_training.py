@@ -46,13 +46,18 @@ def test_a_tagger_learns_the_acts_it_is_shown() -> None:
     ]
 
 
-def test_cots_in_the_manner_of_models_are_enough_and_weigh_more_than_peoples() -> None:
+def test_cots_written_for_the_tagger_are_enough_and_weigh_more_than_others() -> None:
     other = [
         parse(MARKUP.format(v, n).replace("_Ask_", "_X_").replace("_Say_", "_Ask_").replace("_X_", "_Say_"))
         for v, n in WORDS
     ]
-    spans = Tagger(fit([], COTS, other, [], ACTS, Cues(ACTS)), ACTS).tag("Who ate it? The cat did.")
+    spans = Tagger(fit([], COTS * 2, other * 2, [], ACTS, Cues(ACTS)), ACTS).tag("Who ate it? The cat did.")
     assert [s.act for s in spans] == ["Ask", "Say"]
+
+
+def test_too_little_text_is_said() -> None:
+    with pytest.raises(ValueError, match="no feature occurs 120 times"):
+        fit([], COTS[:1], [], [], ACTS, Cues(ACTS))
 
 
 def test_training_twice_gives_the_same_weights() -> None:
