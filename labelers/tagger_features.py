@@ -54,6 +54,7 @@ _SIGNS = {
 LISTED = len(Boundary)
 _HEAD, _TAIL = 800, 200
 _GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
+_FLAGS = re.compile(r"\(\?[a-zA-Z]+\)")
 _AT_WORD = re.compile(r"\\b(?:\(\?:)?\w")
 
 
@@ -72,9 +73,10 @@ class Cues:
         for factor in inventory.factors:
             for cue in factor.cues:
                 pattern = _compiled(factor.name, cue)
-                at_start = cue.startswith("^")
+                flags = _FLAGS.match(cue)
+                at_start = cue.startswith("^", flags.end() if flags else 0)
                 # The text is in lower case: without IGNORECASE a search is several times faster.
-                if cue != cue.lower() or pattern.groups:
+                if flags or cue != cue.lower() or pattern.groups:
                     (self._loose_starts if at_start else self._loose).append((factor.name, pattern))
                 elif at_start:
                     starts.setdefault(factor.name, []).append(cue)

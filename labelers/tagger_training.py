@@ -288,28 +288,28 @@ def _loss(
 
 def fit(
     singles: Sequence[Document],
-    models: Sequence[Cot],
+    written: Sequence[Cot],
     human: Sequence[Cot],
     families: Sequence[Cot],
     inventory: Inventory,
     cues: Cues,
 ) -> Weights:
-    """A tagger from single sentences, CoTs written for it (`models`), hand-written ones and families' traces."""
+    """A tagger from single sentences, CoTs written for it, hand-written CoTs and traces of the families."""
     docs = list(singles) * _WEIGHT
-    docs += [d for text, acts in models for d in documents(text, acts, cues)] * _WEIGHT
+    docs += [d for text, acts in written for d in documents(text, acts, cues)] * _WEIGHT
     docs += [d for text, acts in (*human, *families) for d in documents(text, acts, cues)]
-    return train(docs, inventory.names, joins([*human, *models, *families], inventory.names))
+    return train(docs, inventory.names, joins([*human, *written, *families], inventory.names))
 
 
 def main(out: Path) -> None:
     data, inventory = Path(str(files("cotmill.data"))), Inventory.load()
     cues = Cues(inventory)
     human = list(tagged_cots(data / "handwritten"))
-    models = list(tagged_cots(data / "tagger", "cots*.jsonl"))
+    written = list(tagged_cots(data / "tagger", "cots*.jsonl"))
     families = family_cots()
-    weights = fit(sentences(data, inventory, cues), models, human, families, inventory, cues)
+    weights = fit(sentences(data, inventory, cues), written, human, families, inventory, cues)
     weights.save(out)
-    cots = [*human, *models, *families]
+    cots = [*human, *written, *families]
     spans = sum(len(a) for _, a in cots)
     print(
         f"{len(cots)} CoTs, {spans} spans, {len(weights.names)} features, {out.stat().st_size / 1e6:.2f} MB"

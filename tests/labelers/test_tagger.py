@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cotmill.labelers.tagger import Array, Tagger, Weights, tag_trace
+from cotmill.labelers.tagger_features import Cues
 from cotmill.schemas import (
     ActSpan,
     BadInput,
@@ -127,6 +128,29 @@ def test_given_spans_are_kept_and_labelled(tagger: Tagger) -> None:
     labelled = tagger.label(text, [(0, 13), (15, 34)])
     assert [(s.start, s.end) for s in labelled] == [(0, 13), (15, 34)]
     assert [s.act for s in labelled] == ["Calculate", "Uncertain"]
+
+
+@pytest.mark.parametrize(
+    ("cue", "matched", "others"),
+    [
+        (r"\bfoo\b", ["a foo", "foo, then", "(foo)"], ["food", "afoo"]),
+        (r"\b(?:foo|bar) x", ["my bar x"], ["bar y"]),
+        (r"\bfoo|bar", ["foo", "sandbar"], ["afoo"]),
+        (r"^foo", ["foo", "so, foo"], ["a foo"]),
+        (r"(?i)^FOO", ["foo", "so, foo"], ["a foo"]),
+        (r"(\w)\1", ["off"], ["of"]),
+        (r"\?$", ["is it?"], ["is it? yes"]),
+        ("FOO", ["a foo"], ["fo"]),
+    ],
+)
+def test_a_cue_is_found_as_its_expression_says(cue: str, matched: list[str], others: list[str]) -> None:
+    factors = [
+        Factor(name=name, group="g", definition="d", cues=own)
+        for name, own in [("Ask", (r"\bfo",)), ("Say", (cue,)), ("Sing", ("^fo", r"\bwho\b"))]
+    ]
+    cues = Cues(Inventory(factors=tuple(factors)))
+    assert all("Say" in cues.acts(text) for text in matched)
+    assert not any("Say" in cues.acts(text) for text in others)
 
 
 def test_an_act_unknown_to_the_weights_is_reached_by_its_cues() -> None:
