@@ -26,6 +26,8 @@ Array = NDArray[np.float32]
 # An act that the weights do not know wins a unit where its cue matches, unless the model is surer than this.
 _CUE_ODDS = 4.0
 _NEVER = -1e4
+# Neighbouring units of one act are one span where this share of tagged text has it so.
+_JOINED = 0.8
 # So many units' features are summed at once: a long text needs no more memory than this.
 _BLOCK = 512
 _WORDS = ("acts", "names")
@@ -124,7 +126,7 @@ class Tagger:
         self._w = weights.for_acts(self.acts)
         self._row = {name: i for i, name in enumerate(weights.names)}
         self._cues = Cues(inventory)
-        self._join = (self._w.join >= 0.5).tolist()
+        self._join = (self._w.join >= _JOINED).tolist()
         self._join[Boundary.STEP] = [False] * len(self.acts)
 
     @classmethod

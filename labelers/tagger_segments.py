@@ -71,6 +71,10 @@ _OPENER = re.compile(
 )
 
 
+# What a sentence comes to, not what the next one opens with: "It has two roots, so yes."
+_VERDICT = re.compile(r"so,? (?:yes|no|nope|okay|ok|right|fine|good)\W*$", re.IGNORECASE)
+
+
 def units(text: str, steps: Sequence[tuple[int, int]] | None = None) -> list[Unit]:
     """The units of a text in order; together they hold every character but white space.
 
@@ -228,7 +232,7 @@ def _pieces(
 
 
 def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple[int, int, Boundary]]:
-    """Interjections go with what follows, bare punctuation with what precedes."""
+    """Interjections go with what follows, verdicts and bare punctuation with what precedes."""
     out: list[tuple[int, int, Boundary]] = []
     waiting: tuple[int, Boundary] | None = None
     for i, (start, end, kind) in enumerate(pieces):
@@ -236,7 +240,8 @@ def _glued(text: str, pieces: Sequence[tuple[int, int, Boundary]]) -> list[tuple
         last = i == len(pieces) - 1
         following = pieces[i + 1][2] if not last else None
         bare = not any(c.isalnum() for c in piece)
-        if bare and out and waiting is None and kind is not Boundary.BLOCK:
+        verdict = kind is Boundary.CLAUSE and _VERDICT.match(piece)
+        if (bare or verdict) and out and waiting is None and kind is not Boundary.BLOCK:
             out[-1] = (out[-1][0], end, out[-1][2])
             continue
         if following in (Boundary.SENTENCE, Boundary.CLAUSE) and (

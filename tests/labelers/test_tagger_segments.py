@@ -86,6 +86,10 @@ def test_given_steps_are_kept_and_what_lies_between_them_too(text: str, data: st
         ("Step 3. I add them. Done it is.", ["Step 3. I add them.", "Done it is."]),
         ("1. First one.\n2. Second one.", ["1. First one.", "2. Second one."]),
         ("Since 5! = 120 it is big. Yes!", ["Since 5! = 120 it is big.", "Yes!"]),
+        (
+            "It has two roots, so yes. But is one of them 0?",
+            ["It has two roots, so yes.", "But is one of them 0?"],
+        ),
         ("Both are even, so the sum is even.", ["Both are even,", "so the sum is even."]),
         ("It is so far so good, so that we go on.", ["It is so far so good, so that we go on."]),
         ("Wait. That is wrong.", ["Wait. That is wrong."]),
