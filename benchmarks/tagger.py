@@ -126,6 +126,10 @@ def main(half: str) -> None:
         hits = sum(len(f & set(g.spans)) for f, g in zip(found, marked, strict=True))
         return 2 * hits / (sum(len(g.spans) for g in marked) + sum(map(len, found)))
 
+    def agreement(marked: Sequence[Gold]) -> float:
+        pairs = [pair for g in marked for pair in zip(*g.readings, strict=True)]
+        return sum(a == b for a, b in pairs) / len(pairs)
+
     whole = texts().values()
     words, best = sum(len(t.split()) for t in whole), float("inf")
     for _ in range(ROUNDS):
@@ -137,11 +141,13 @@ def main(half: str) -> None:
     print(f"the {half} half; act accuracy and group macro-F1 on given spans\n")
     kinds["all written"] = [g for kind, marked in kinds.items() if kind != "QwQ" for g in marked]
     shown = {kind: figures(marked) for kind, marked in kinds.items()}
-    print(f"{'':<14}{'CoTs':>6}{'spans':>7}  {''.join(f'{name:<16}' for name in shown['QwQ'])}span F1")
+    names = "".join(f"{name:<16}" for name in shown["QwQ"])
+    print(f"{'':<14}{'CoTs':>6}{'spans':>7}  {names}span F1  readings agree")
     for kind, found in shown.items():
-        cells = "".join(f"{accuracy:.3f} {macro:.3f}     " for accuracy, macro, _ in found.values())
         marked = kinds[kind]
-        print(f"{kind:<14}{len(marked):>6}{len(acts_of(marked)):>7}  {cells}{span_f1(marked):.3f}")
+        cells = "".join(f"{accuracy:.3f} {macro:.3f}     " for accuracy, macro, _ in found.values())
+        cells += f"{span_f1(marked):.3f}    {agreement(marked):.3f}"
+        print(f"{kind:<14}{len(marked):>6}{len(acts_of(marked)):>7}  {cells}")
     print(f"\n{'group':<12}{'QwQ: spans':>12}{'F1':>8}{'written: spans':>18}{'F1':>8}")
     groups = {kind: Counter(map(group, acts_of(kinds[kind]))) for kind in ("QwQ", "all written")}
     for name in inventory.groups:
