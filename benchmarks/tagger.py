@@ -111,15 +111,9 @@ def main(half: str) -> None:
                 out[name] += acts
         return out
 
-    def acts_of(marked: Sequence[Gold]) -> list[str]:
-        return [act for g in marked for *_, act in g.spans]
-
-    def figures(marked: Sequence[Gold]) -> dict[str, tuple[float, float, dict[str, float]]]:
-        wanted, out = acts_of(marked), {}
-        for name, acts in given(marked).items():
-            accuracy = sum(a == b for a, b in zip(wanted, acts, strict=True)) / len(wanted)
-            out[name] = (accuracy, *macro_f1([group(a) for a in wanted], [group(a) for a in acts]))
-        return out
+    def figures(wanted: Sequence[str], acts: Sequence[str]) -> tuple[float, float, dict[str, float]]:
+        accuracy = sum(a == b for a, b in zip(wanted, acts, strict=True)) / len(wanted)
+        return accuracy, *macro_f1([group(a) for a in wanted], [group(a) for a in acts])
 
     def span_f1(marked: Sequence[Gold]) -> float:
         found = [{(s.start, s.end, s.act) for s in tagger.tag(g.text)} for g in marked]
@@ -140,22 +134,24 @@ def main(half: str) -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"the {half} half; act accuracy and group macro-F1 on given spans\n")
     kinds["all written"] = [g for kind, marked in kinds.items() if kind != "QwQ" for g in marked]
-    shown = {kind: figures(marked) for kind, marked in kinds.items()}
+    wanted = {kind: [act for g in marked for *_, act in g.spans] for kind, marked in kinds.items()}
+    acts = {kind: given(marked) for kind, marked in kinds.items()}
+    shown = {k: {name: figures(wanted[k], found) for name, found in acts[k].items()} for k in kinds}
+    f1 = {kind: span_f1(marked) for kind, marked in kinds.items()}
     names = "".join(f"{name:<16}" for name in shown["QwQ"])
     print(f"{'':<14}{'CoTs':>6}{'spans':>7}  {names}span F1  readings agree")
-    for kind, found in shown.items():
-        marked = kinds[kind]
-        cells = "".join(f"{accuracy:.3f} {macro:.3f}     " for accuracy, macro, _ in found.values())
-        cells += f"{span_f1(marked):.3f}    {agreement(marked):.3f}"
-        print(f"{kind:<14}{len(marked):>6}{len(acts_of(marked)):>7}  {cells}")
+    for kind, marked in kinds.items():
+        cells = "".join(f"{accuracy:.3f} {macro:.3f}     " for accuracy, macro, _ in shown[kind].values())
+        cells += f"{f1[kind]:.3f}    {agreement(marked):.3f}"
+        print(f"{kind:<14}{len(marked):>6}{len(wanted[kind]):>7}  {cells}")
     print(f"\n{'group':<12}{'QwQ: spans':>12}{'F1':>8}{'written: spans':>18}{'F1':>8}")
-    groups = {kind: Counter(map(group, acts_of(kinds[kind]))) for kind in ("QwQ", "all written")}
+    groups = {kind: Counter(map(group, wanted[kind])) for kind in ("QwQ", "all written")}
     for name in inventory.groups:
-        cells = [f"{n[name]:>12}{shown[k]['cotmill'][2].get(name, 0.0):>8.3f}" for k, n in groups.items()]
-        print(f"{name:<12}{'      '.join(cells)}")
+        columns = [f"{n[name]:>12}{shown[k]['cotmill'][2].get(name, 0.0):>8.3f}" for k, n in groups.items()]
+        print(f"{name:<12}{'      '.join(columns)}")
     for kind in groups:
         print(f"\n{kind}: confusions (gold, given, count)")
-        pairs = zip(acts_of(kinds[kind]), given(kinds[kind])["cotmill"], strict=True)
+        pairs = zip(wanted[kind], acts[kind]["cotmill"], strict=True)
         for (a, b), n in Counter(pair for pair in pairs if pair[0] != pair[1]).most_common(15):
             print(f"{a:<16}{b:<16}{n:>4}")
     print(f"\n{words / best:,.0f} words per second")
@@ -164,7 +160,7 @@ def main(half: str) -> None:
     result = {
         "group_macro_f1": round(macro, 4),
         "act_accuracy": round(accuracy, 4),
-        "span_f1": round(span_f1(kinds["QwQ"]), 4),
+        "span_f1": round(f1["QwQ"], 4),
         "written_group_macro_f1": round(macro_on_written, 4),
         "written_act_accuracy": round(on_written, 4),
         "words_per_s": round(words / best),

@@ -54,7 +54,7 @@ def share_of(found: Hits) -> float:
 def main() -> None:
     data, inventory = Path(str(files("cotmill.data"))), Inventory.load()
     cues = Cues(inventory)
-    models = list(tagged_cots(data / "tagger", "cots*.jsonl"))
+    written = list(tagged_cots(data / "tagger", "cots*.jsonl"))
     human, families = list(tagged_cots(data / "handwritten")), family_cots()
     singles = sentences(data, inventory, cues)
     kinds = bench.gold("open")
@@ -63,7 +63,7 @@ def main() -> None:
         def some(items: Sequence[Any]) -> list[Any]:
             return [x for i, x in enumerate(items) if unit_interval("share", i) < share]
 
-        weights = fit(some(singles), some(models), some(human), some(families), inventory, cues)
+        weights = fit(some(singles), some(written), some(human), some(families), inventory, cues)
         return Tagger(weights, inventory)
 
     print(f"{platform.machine()}, Python {platform.python_version()}; act accuracy on given spans\n")

@@ -69,8 +69,6 @@ _OPENER = re.compile(
     r"[\s,.!?…—-]*)+$",
     re.IGNORECASE,
 )
-
-
 # What a sentence comes to, not what the next one opens with: "It has two roots, so yes."
 _VERDICT = re.compile(r"so,? (?:yes|no|nope|okay|ok|right|fine|good)\W*$", re.IGNORECASE)
 

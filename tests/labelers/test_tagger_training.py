@@ -1,6 +1,7 @@
 """Training the tagger on a little text, and the text it is trained and measured on."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,12 @@ def test_what_it_learns_from_uses_the_inventory_and_is_varied() -> None:
     assert not examples & {r["text"] for r in rows}
 
 
+def _uncovered(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """What stands outside the spans but for white space."""
+    edges = [0, *(x for span in spans for x in span), len(text)]
+    return "".join(text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
 @pytest.mark.skipif(
     not SHARED.exists(), reason="the CoTs that the gold spans point into are not beside the project"
 )
@@ -138,8 +145,7 @@ def test_gold_spans_cover_the_cots_they_point_into() -> None:
     for row in gold:
         text, spans = rows[row["id"]], row["spans"]
         assert all(text[s["start"] : s["end"]].strip() for s in spans)
-        edges = [0, *(x for s in spans for x in (s["start"], s["end"])), len(text)]
-        assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+        assert not _uncovered(text, [(s["start"], s["end"]) for s in spans])
         assert all(a["end"] <= b["start"] for a, b in pairwise(spans))
         assert {s["act"] for s in spans} <= set(Inventory.load().names)
 
@@ -165,6 +171,5 @@ def test_the_written_gold_has_two_readings_of_every_span_and_two_halves_of_every
     for row, (text, acts) in zip(gold, tagged_cots(DATA / "tagger", "written_gold.jsonl"), strict=True):
         assert [len(r) for r in row["readings"]] == [len(acts)] * 2
         assert {a.act for a in acts} | {a for r in row["readings"] for a in r} <= names
-        edges = [0, *(x for a in acts for x in (a.start, a.end)), len(text)]
-        assert all(not text[a:b].strip() for a, b in zip(edges[::2], edges[1::2], strict=True))
+        assert not _uncovered(text, [(a.start, a.end) for a in acts])
         assert text not in learned
